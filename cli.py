@@ -1,0 +1,6 @@
+"""Launcher for a checkout: `python cli.py run` is `bench run`."""
+
+from bench.cli import main
+
+if __name__ == "__main__":
+    main()
