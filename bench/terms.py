@@ -316,36 +316,85 @@ class Figure:
     reason: str | None
 
 
+Density = Literal["dense", "sparse", "unstated"]
+
+# Where a declared figure was read: S1, S2, V at a source of the vendor's; S3 on a third party's page;
+# M from memory, not re-read; "stated" is a figure typed with --claim: somebody's word.
+Provenance = Literal["S1", "S2", "V", "S3", "M", "stated"]
+READ_AT_SOURCE: tuple[Provenance, ...] = ("S1", "S2", "V")
+
+DeclaredWord = Literal[
+    "borne-out",
+    "not-borne-out",
+    "no-reference",
+    "not-demonstrated",
+    "not-comparable",
+    "contradicted",
+    "implausible",
+    "inconclusive",
+    "smoke-test",
+]
+ThresholdWord = Literal["threshold-met", "threshold-not-met", "inconclusive", "stated-only", "smoke-test"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A vendor's word, as typed: op/s in a precision. `density` is what the vendor said, or unstated."""
+    """A vendor's word, as typed: op/s in a precision. More than one engine makes it a sum of engines."""
 
     precision: str
     ops_per_s: float
-    density: str
-    engine: str | None
+    density: Density
+    engines: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """A declared figure with its source. `verified` is False where nobody re-read the source."""
+    """A declared figure with its source. `verified` is False where nobody re-read the source.
+
+    `contradicted_by` names another first-hand document of the same vendor that disagrees.
+    """
 
     precision: str
     ops_per_s: float
-    density: str
+    density: Density
+    engines: tuple[str, ...]
     source: str
     date: str | None
+    provenance: Provenance
     verified: bool
+    contradicted_by: str | None
+    remark: str | None
+
+    def __post_init__(self) -> None:
+        _require(self.ops_per_s > 0, f"a declared figure is positive, got {self.ops_per_s}")
+        read = self.provenance in READ_AT_SOURCE
+        _require(self.verified == read, f"verified = {self.verified} does not fit provenance {self.provenance}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """The share of its declared figure that somebody else measured, plus or minus `spread`, and where."""
+    """The rate that somebody else measured on the same device and precision, its range, and where."""
 
     precision: str
-    share: float
-    spread: float
+    ops_per_s: float
+    low_ops_per_s: float
+    high_ops_per_s: float
     source: str
+    verified: bool
+
+    def __post_init__(self) -> None:
+        ordered = 0 < self.low_ops_per_s <= self.ops_per_s <= self.high_ops_per_s
+        _require(ordered, f"a reference lies in its range, got {self}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceShare:
+    """A reference as a share of the declared figure at hand: the range that an honest device reaches."""
+
+    low: float
+    high: float
+    source: str
+    verified: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,29 +407,39 @@ class DeviceSpec:
     names: tuple[str, ...]
     declared: tuple[Declaration, ...]
     references: tuple[Reference, ...]
-    contradicted: str | None
     note: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """From how many op/s on a tier is met, in which precision; None: in the one that the claim names."""
+
+    ops_per_s: float
+    unit: str
+    precision: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
-    """A threshold of a rule: what it is for, in whose words, and from how many op/s on."""
+    """A threshold of a rule: what it is for, in whose words, for what kinds of device.
+
+    Any of its limits is enough. Scope "system": the figure of all accelerators running at once.
+    """
 
     id: str
     title_en: str
     title_zh: str
-    quote: str
-    kind: str
-    scope: str
-    floating_ops_per_s: float | None
-    integer_ops_per_s: float | None
-    floating_precision: str | None
-    integer_precision: str | None
+    quote_en: str
+    quote_zh: str
+    scope: Literal["system", "device"]
+    kinds: tuple[str, ...]
+    limits: tuple[Limit, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSet:
-    """A rule as we read it, with the argument for the reading (profiles/rules)."""
+    """A rule as we read it, with the argument for and against the reading (profiles/rules)."""
 
     id: str
     version: str
@@ -389,8 +448,13 @@ class RuleSet:
     title_zh: str
     source: str
     decided_by: Literal["declared", "delivered"]
-    decided_by_quote: str
+    decided_by_quote_en: str
+    decided_by_quote_zh: str
     reading: str
+    reading_basis: Literal["text", "inference"]
+    reading_for: tuple[str, ...]
+    reading_against: tuple[str, ...]
+    examples: tuple[str, ...]
     minimum_assurance: str
     required_sections: tuple[str, ...]
     tiers: tuple[Tier, ...]
@@ -402,15 +466,12 @@ class BorneOut:
     """Question one: is the declared figure borne out by what was delivered?"""
 
     device: str
-    precision: str
-    declared: float
-    source: str
-    verified: bool
-    stated_only: bool
+    kind: str
+    declared: Declaration
     delivered: Estimate | None
     share: Estimate | None
-    reference: Reference | None
-    word: str
+    reference: ReferenceShare | None
+    word: DeclaredWord
     reason: str | None
 
 
@@ -423,13 +484,16 @@ class Threshold:
 
     tier: str
     device: str
+    kind: str
     precision: str
-    threshold: float
-    declared: float | None
-    declared_word: str
+    limit: float
+    declared: Declaration | None
+    declared_word: ThresholdWord
+    declared_reason: str | None
     delivered: Estimate | None
-    delivered_word: str
-    headline: str
+    delivered_word: ThresholdWord
+    delivered_reason: str | None
+    headline: ThresholdWord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

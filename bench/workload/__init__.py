@@ -1,0 +1,1 @@
+"""What is run, what it counts, and whether the result is right: numpy alone, no backend."""

@@ -1,0 +1,59 @@
+"""The interface between the core and its kernels: the core does not know them, they know the core.
+
+A kernel file in kernels/ defines `KERNEL`, a value with these attributes and methods.
+"""
+
+from typing import Protocol
+
+import numpy as np
+
+from bench.terms import Device, Family, Form, Operation, Unavailable, Workload
+
+
+class Prepared(Protocol):
+    """A workload with its operands in place, ready to launch."""
+
+    def launch(self, index: int, *, real: bool) -> None:
+        """Start one launch on the operands at the index-th of operands.offsets(workload)."""
+
+    def finish(self) -> float:
+        """Wait for all launches and read one element of the last output back.
+
+        The end of a timed region depends on this value, so that a synchronize that does nothing
+        cannot end it early.
+        """
+
+    def outputs(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """The last output at rows x columns of the implicit GEMM, as float64."""
+
+    def close(self) -> None:
+        """Release the operands."""
+
+
+class Kernel(Protocol):
+    """One timed microkernel: an operation by one route of one backend, in one or more forms."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def backend(self) -> str: ...
+
+    @property
+    def operation(self) -> Operation: ...
+
+    @property
+    def families(self) -> tuple[Family, ...]: ...
+
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        """Every form the kernel can be asked for, the usual one of each precision first."""
+
+    def unavailable(self, form: Form, device: Device) -> Unavailable | None:
+        """Why this form cannot run on the device, or None. Cheap: called for the plan."""
+
+    def prepare(self, workload: Workload, *, threads: int) -> Prepared:
+        """Put the operands of bench.workload.operands in place.
+
+        Raises CannotMeasure with the backend's own words where it refuses.
+        """

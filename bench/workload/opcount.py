@@ -1,0 +1,60 @@
+"""Exact operation counts and the fewest bytes a launch must touch.
+
+A multiply-add is two operations. Only products with stored elements count: a convolution's padding
+is not work. Python integers throughout, since totals exceed 2^53.
+"""
+
+from bench.terms import ConvShape, Cost, Element, Form, GemmShape, Shape
+
+_ELEMENT_BYTES: dict[Element, int] = {"f64": 8, "f32": 4, "bf16": 2, "f16": 2, "s32": 4, "s8": 1, "u8": 1}
+
+
+def taps(size: int, kernel: int, padding: int) -> int:
+    """Kernel positions that meet the image along one axis, summed over all outputs (stride 1).
+
+    >>> taps(3, 3, 1)  # the outputs see 2, 3 and 2 elements
+    7
+    """
+    outputs = size + 2 * padding - kernel + 1
+    return sum(min(y + kernel, padding + size) - max(y, padding) for y in range(outputs))
+
+
+def ops(shape: Shape) -> int:
+    """Operations of one launch: 2mnk for a GEMM, the direct algorithm's for a convolution."""
+    if isinstance(shape, GemmShape):
+        return 2 * shape.m * shape.n * shape.k
+    rows = taps(shape.height, shape.kernel, shape.padding)
+    columns = taps(shape.width, shape.kernel, shape.padding)
+    return 2 * shape.batch * shape.channels * shape.filters * rows * columns
+
+
+def elements(shape: Shape) -> tuple[int, int, int]:
+    """Elements of the first operand, the second operand and the output."""
+    if isinstance(shape, GemmShape):
+        return shape.m * shape.k, shape.k * shape.n, shape.m * shape.n
+    return (
+        shape.batch * shape.channels * shape.height * shape.width,
+        shape.filters * shape.channels * shape.kernel**2,
+        shape.batch * shape.filters * shape.out_height * shape.out_width,
+    )
+
+
+def cost(shape: Shape, form: Form) -> Cost:
+    """Operations, and bytes with every operand read once and the output written once."""
+    sizes = (_ELEMENT_BYTES[form.a], _ELEMENT_BYTES[form.b], _ELEMENT_BYTES[form.out])
+    return Cost(ops=ops(shape), bytes=sum(n * b for n, b in zip(elements(shape), sizes, strict=True)))
+
+
+def reduction(shape: Shape) -> int:
+    """Products summed in one output element: K of the (implicit) GEMM."""
+    return shape.k if isinstance(shape, GemmShape) else shape.channels * shape.kernel**2
+
+
+def implicit_gemm(shape: Shape) -> tuple[int, int]:
+    """Rows and columns of the output seen as a matrix.
+
+    A convolution's row is one output position (image, y, x) in that order, its column one filter.
+    """
+    if isinstance(shape, ConvShape):
+        return shape.batch * shape.out_height * shape.out_width, shape.filters
+    return shape.m, shape.n

@@ -1,0 +1,44 @@
+"""Finds the kernels: every file of kernels/ that does not begin with an underscore defines KERNEL.
+
+This is the one place that names the folder. Importing a kernel imports no backend; that happens when
+the kernel prepares.
+"""
+
+import importlib
+import pkgutil
+from functools import cache
+
+from bench.errors import UsageError
+from bench.workload.kernel import Kernel
+
+_PACKAGE = "bench.kernels"
+
+
+def collect(named: list[tuple[str, Kernel]]) -> dict[str, Kernel]:
+    """Kernels by name from (file, kernel) pairs; two files that claim one name are an error."""
+    kernels: dict[str, Kernel] = {}
+    files: dict[str, str] = {}
+    for file, kernel in named:
+        if kernel.name in kernels:
+            raise UsageError(
+                f"two kernel files define {kernel.name!r}: {files[kernel.name]} and {file}. Rename one of them."
+            )
+        kernels[kernel.name], files[kernel.name] = kernel, file
+    return kernels
+
+
+@cache
+def kernels() -> dict[str, Kernel]:
+    """All kernels by name, in the files' alphabetical order."""
+    folder = importlib.import_module(_PACKAGE)
+    names = sorted(m.name for m in pkgutil.iter_modules(folder.__path__) if not m.name.startswith("_"))
+    modules = [importlib.import_module(f"{_PACKAGE}.{name}") for name in names]
+    return collect([(module.__name__, module.KERNEL) for module in modules])
+
+
+def kernel(name: str) -> Kernel:
+    """The kernel called `name`; raises UsageError quoting the known ones."""
+    known = kernels()
+    if name not in known:
+        raise UsageError(f"unknown kernel {name!r}: known are {', '.join(known)}.")
+    return known[name]

@@ -1,0 +1,99 @@
+"""What both ONNX Runtime kernels share: a session that cannot leave its provider, and bound operands."""
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.errors import CannotMeasure
+from bench.terms import ConvShape, Device, Form, Unavailable, Workload
+from bench.workload import operands
+
+from . import _ort_graph
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+_PROVIDER = "CPUExecutionProvider"
+_INTEGER_DOT = ("avx512_vnni", "avx_vnni", "amx_int8")
+
+
+def unavailable(form: Form, device: Device) -> Unavailable | None:
+    """Missing packages, or a form that is for other processors than this one."""
+    for package in ("onnxruntime", "onnx"):
+        if find_spec(package) is None:
+            return Unavailable(subject=package, code="not-installed", detail="pip install 'compute-evidence[measure]'")
+    instructions = str(device.fact("instruction_sets") or "").split()
+    if form.operand_set == "int8-saturating" and ("avx2" not in instructions or set(_INTEGER_DOT) & set(instructions)):
+        return Unavailable(
+            subject=form.name, code="not-applicable", detail="this processor adds u8*s8 products in 32 bits"
+        )
+    return None
+
+
+def _session(workload: Workload, *, real: bool, threads: int) -> "onnxruntime.InferenceSession":
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    model = _ort_graph.build(workload, real=real)
+    session = onnxruntime.InferenceSession(model, options, providers=[_PROVIDER], enable_fallback=0)
+    for subgraph in session.get_provider_graph_assignment_info():
+        elsewhere = [node.name for node in subgraph.get_nodes() if subgraph.ep_name != _PROVIDER]
+        if elsewhere:
+            raise CannotMeasure(
+                f"{workload.row}: {subgraph.ep_name} took {', '.join(elsewhere)}, expected {_PROVIDER} alone."
+            )
+    return session
+
+
+class BoundSession:
+    """A workload's sessions, one per operand set, with inputs and output bound in place."""
+
+    def __init__(self, workload: Workload, threads: int) -> None:
+        self._workload = workload
+        self._out = np.zeros(_ort_graph.output_shape(workload), dtype=_ort_graph.NUMPY_TYPES[workload.form.out])
+        self._runs: dict[bool, list[tuple[Any, Any]]] = {}
+        self._pools: list[np.ndarray] = []
+        for real in (False, True) if operands.has_reals(workload) else (False,):
+            try:
+                session = _session(workload, real=real, threads=threads)
+            except (RuntimeError, MemoryError, ValueError) as error:
+                raise CannotMeasure(f"{workload.row}: onnxruntime refused: {error}") from error
+            pool = operands.pool(workload, "a", real=real)
+            self._pools.append(pool)
+            self._runs[real] = [
+                (session.run_with_iobinding, self._bind(session, pool, offset))
+                for offset in operands.offsets(workload)
+            ]
+
+    def _bind(self, session: "onnxruntime.InferenceSession", pool: np.ndarray, offset: int) -> Any:
+        shape = _ort_graph.input_shape(self._workload)
+        rows = int(np.prod(shape)) // pool.shape[1]
+        window = pool[offset : offset + rows]
+        binding = session.io_binding()
+        binding.bind_input(_ort_graph.INPUT, "cpu", 0, pool.dtype.type, shape, window.ctypes.data)
+        binding.bind_output(_ort_graph.OUTPUT, "cpu", 0, self._out.dtype.type, self._out.shape, self._out.ctypes.data)
+        return binding
+
+    def launch(self, index: int, *, real: bool) -> None:
+        run, binding = self._runs[real][index]
+        run(binding)
+
+    def finish(self) -> float:
+        return float(self._out.flat[0])
+
+    def outputs(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        out = self._out
+        if isinstance(self._workload.shape, ConvShape):
+            # (n, f, y, x) -> (n, y, x, f): a row of the implicit GEMM is one output position.
+            positions = self._workload.shape.out_height * self._workload.shape.out_width
+            image, position = rows.reshape(-1, 1) // positions, rows.reshape(-1, 1) % positions
+            return out.reshape(*out.shape[:2], -1)[image, columns.reshape(1, -1), position].astype(np.float64)
+        return out[rows][:, columns].astype(np.float64)
+
+    def close(self) -> None:
+        self._runs, self._pools = {}, []

@@ -1,0 +1,58 @@
+"""What both torch kernels share: strict arithmetic settings, threads, and operands as tensors."""
+
+from typing import TYPE_CHECKING
+
+from bench.errors import CannotMeasure
+from bench.terms import Element, Unavailable, Workload
+from bench.workload import operands
+
+if TYPE_CHECKING:
+    import torch
+
+
+def missing() -> Unavailable | None:
+    """Why torch cannot be used here, without importing it."""
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        return Unavailable(subject="torch", code="not-installed", detail="pip install 'compute-evidence[measure]'")
+    return None
+
+
+def set_up(threads: int) -> None:
+    """Threads, and no silent lower precision: fp32 products stay fp32 (TF32 and bf16 modes off)."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("highest")
+    torch.set_grad_enabled(False)
+
+
+def element_type(element: Element) -> "torch.dtype":
+    import torch
+
+    return {
+        "f64": torch.float64,
+        "f32": torch.float32,
+        "bf16": torch.bfloat16,
+        "f16": torch.float16,
+        "s32": torch.int32,
+        "s8": torch.int8,
+        "u8": torch.uint8,
+    }[element]
+
+
+def pool(workload: Workload, which: str, *, real: bool) -> "torch.Tensor":
+    """An operand's pool as a tensor of the form's element type."""
+    import torch
+
+    element = workload.form.a if which == "a" else workload.form.b
+    try:
+        return torch.from_numpy(operands.pool(workload, which, real=real)).to(element_type(element))
+    except (RuntimeError, MemoryError) as error:
+        raise CannotMeasure(f"{workload.row}: torch cannot hold the operands: {error}") from error
+
+
+def sets(workload: Workload) -> tuple[bool, ...]:
+    """The operand sets to prepare: exact, and real where the precision has one (False, True)."""
+    return (False, True) if operands.has_reals(workload) else (False,)
