@@ -35,7 +35,9 @@ class Fact:
     reason: str | None = None
 
     def __post_init__(self) -> None:
-        _require((self.value is None) == (self.reason is not None), f"{self.name}: a value or a reason, not both")
+        _require(
+            (self.value is None) == (self.reason is not None), f"{self.name}: a value or a reason, not both"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,20 +215,6 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arithmetic:
-    """What the untimed probe saw: the arithmetic's name, and the reading that names it.
-
-    `error_ppm` is the relative RMS error against exact arithmetic for floating point; for integers
-    it is None and `exact_share` tells how many same-sign sums came out exact.
-    """
-
-    asked: str
-    measured: str
-    error_ppm: float | None
-    exact_share: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """Something a reader must know: a code and its numbers. Sentences are made at the edge."""
 
@@ -240,14 +228,16 @@ class Finding:
 class Measurement:
     """Everything one row brought: every sample in order, and why the loop ended.
 
-    A row that could not be measured has no visits, and `findings` says why.
+    `before` checks the outputs before timing, `probe` is the untimed probe of the arithmetic, `timed`
+    checks outputs of timed launches. A row that could not be measured has no visits, and `findings`
+    says why.
     """
 
     workload: Workload
     cost: Cost
     tried: tuple[Trial, ...]
     before: Check | None
-    arithmetic: Arithmetic | None
+    probe: Check | None
     visits: tuple[Visit, ...]
     timed: Check | None
     ended: str
@@ -288,7 +278,11 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """A row's figure. `counts` is False when it may not stand for the precision; `reason` says why."""
+    """A row's figure. `counts` is False when it may not stand for the precision; `reason` says why.
+
+    `measured` names the arithmetic that the probe saw, `error_ppm` is its relative RMS error (None for
+    integers, which are exact or not).
+    """
 
     device: str
     row: str
@@ -296,6 +290,7 @@ class Delivered:
     operation: Operation
     backend: str
     measured: str | None
+    error_ppm: float | None
     estimate: Estimate | None
     median: float | None
     best: float | None
@@ -368,7 +363,9 @@ class Declaration:
     def __post_init__(self) -> None:
         _require(self.ops_per_s > 0, f"a declared figure is positive, got {self.ops_per_s}")
         read = self.provenance in READ_AT_SOURCE
-        _require(self.verified == read, f"verified = {self.verified} does not fit provenance {self.provenance}")
+        _require(
+            self.verified == read, f"verified = {self.verified} does not fit provenance {self.provenance}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ def unavailable(form: Form, device: Device) -> Unavailable | None:
     for package in ("onnxruntime", "onnx"):
         if find_spec(package) is None:
             return Unavailable(subject=package, code="not-installed", detail="pip install 'compute-evidence[measure]'")
-    instructions = str(device.fact("instruction_sets") or "").split()
+    instructions = str(device.fact("instruction-sets") or "").split()
     if form.operand_set == "int8-saturating" and ("avx2" not in instructions or set(_INTEGER_DOT) & set(instructions)):
         return Unavailable(
             subject=form.name, code="not-applicable", detail="this processor adds u8*s8 products in 32 bits"
@@ -53,12 +53,13 @@ def _session(workload: Workload, *, real: bool, threads: int) -> "onnxruntime.In
 class BoundSession:
     """A workload's sessions, one per operand set, with inputs and output bound in place."""
 
-    def __init__(self, workload: Workload, threads: int) -> None:
+    def __init__(self, workload: Workload, threads: int, sets: tuple[bool, ...]) -> None:
         self._workload = workload
-        self._out = np.zeros(_ort_graph.output_shape(workload), dtype=_ort_graph.NUMPY_TYPES[workload.form.out])
+        out_type = _ort_graph.NUMPY_TYPES[workload.form.out]
+        self._out: np.ndarray = np.zeros(_ort_graph.output_shape(workload), dtype=out_type)
         self._runs: dict[bool, list[tuple[Any, Any]]] = {}
         self._pools: list[np.ndarray] = []
-        for real in (False, True) if operands.has_reals(workload) else (False,):
+        for real in sets:
             try:
                 session = _session(workload, real=real, threads=threads)
             except (RuntimeError, MemoryError, ValueError) as error:
@@ -92,8 +93,9 @@ class BoundSession:
             # (n, f, y, x) -> (n, y, x, f): a row of the implicit GEMM is one output position.
             positions = self._workload.shape.out_height * self._workload.shape.out_width
             image, position = rows.reshape(-1, 1) // positions, rows.reshape(-1, 1) % positions
-            return out.reshape(*out.shape[:2], -1)[image, columns.reshape(1, -1), position].astype(np.float64)
-        return out[rows][:, columns].astype(np.float64)
+            out = out.reshape(*out.shape[:2], -1)
+            return np.asarray(out[image, columns.reshape(1, -1), position], dtype=np.float64)
+        return np.asarray(out[rows][:, columns], dtype=np.float64)
 
     def close(self) -> None:
         self._runs, self._pools = {}, []

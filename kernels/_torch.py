@@ -52,7 +52,3 @@ def pool(workload: Workload, which: str, *, real: bool) -> "torch.Tensor":
     except (RuntimeError, MemoryError) as error:
         raise CannotMeasure(f"{workload.row}: torch cannot hold the operands: {error}") from error
 
-
-def sets(workload: Workload) -> tuple[bool, ...]:
-    """The operand sets to prepare: exact, and real where the precision has one (False, True)."""
-    return (False, True) if operands.has_reals(workload) else (False,)

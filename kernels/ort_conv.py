@@ -31,8 +31,8 @@ class OrtConv:
     def unavailable(self, form: Form, device: Device) -> Unavailable | None:
         return _ort.unavailable(form, device)
 
-    def prepare(self, workload: Workload, *, threads: int) -> Prepared:
-        return _ort.BoundSession(workload, threads)
+    def prepare(self, workload: Workload, *, threads: int, real: bool) -> Prepared:
+        return _ort.BoundSession(workload, threads, (False, True) if real else (False,))
 
 
 KERNEL: Kernel = OrtConv()

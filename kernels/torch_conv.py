@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _Conv:
-    def __init__(self, workload: Workload, threads: int) -> None:
+    def __init__(self, workload: Workload, threads: int, sets: tuple[bool, ...]) -> None:
         import torch
 
         _torch.set_up(threads)
@@ -30,7 +30,7 @@ class _Conv:
         self._images: dict[bool, list[torch.Tensor]] = {}
         self._weights: dict[bool, torch.Tensor] = {}
         pixels = shape.batch * shape.height * shape.width
-        for real in _torch.sets(workload):
+        for real in sets:
             pool = _torch.pool(workload, "a", real=real)
             # Any window of pixels is a channels-last image: moving by one pixel moves one pool row.
             self._images[real] = [
@@ -74,9 +74,9 @@ class TorchConv:
     def unavailable(self, form: Form, device: Device) -> Unavailable | None:  # noqa: ARG002
         return _torch.missing()
 
-    def prepare(self, workload: Workload, *, threads: int) -> Prepared:
+    def prepare(self, workload: Workload, *, threads: int, real: bool) -> Prepared:
         try:
-            return _Conv(workload, threads)
+            return _Conv(workload, threads, (False, True) if real else (False,))
         except RuntimeError as error:
             raise CannotMeasure(f"{workload.row}: torch refused: {error}") from error
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class _Gemm:
-    def __init__(self, workload: Workload, threads: int) -> None:
+    def __init__(self, workload: Workload, threads: int, sets: tuple[bool, ...]) -> None:
         import torch
 
         _torch.set_up(threads)
@@ -29,7 +29,7 @@ class _Gemm:
         assert isinstance(shape, GemmShape)
         self._left: dict[bool, list[torch.Tensor]] = {}
         self._right: dict[bool, torch.Tensor] = {}
-        for real in _torch.sets(workload):
+        for real in sets:
             pool = _torch.pool(workload, "a", real=real)
             self._left[real] = [pool[o : o + shape.m] for o in operands.offsets(workload)]
             self._right[real] = _torch.pool(workload, "b", real=real)
@@ -66,9 +66,9 @@ class TorchGemm:
     def unavailable(self, form: Form, device: Device) -> Unavailable | None:  # noqa: ARG002
         return _torch.missing()
 
-    def prepare(self, workload: Workload, *, threads: int) -> Prepared:
+    def prepare(self, workload: Workload, *, threads: int, real: bool) -> Prepared:
         try:
-            return _Gemm(workload, threads)
+            return _Gemm(workload, threads, (False, True) if real else (False,))
         except RuntimeError as error:
             raise CannotMeasure(f"{workload.row}: torch refused: {error}") from error
 

@@ -34,7 +34,9 @@ class _Level:
 def cpu_quota(root: Path = HERE) -> Fact:
     """How many CPUs' time the quota allows (1.5 is one and a half), or `no-limit`."""
     levels = _levels(root, "cpu")
-    quotas = [(cpus, _CPU_FILE[level.version]) for level in levels if (cpus := _cpus(root, level)) is not None]
+    quotas = [
+        (cpus, _CPU_FILE[level.version]) for level in levels if (cpus := _cpus(root, level)) is not None
+    ]
     if not quotas:
         return absent("cpu-quota", "cgroup", "no-limit" if levels else "no-cgroup")
     cpus, source = min(quotas)

@@ -24,15 +24,36 @@ INSTRUCTION_SETS = (
     *("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"),
     *("avx512_bf16", "avx512_fp16", "avx_vnni", "avx_vnni_int8", "avx_ne_convert", "amx_tile", "amx_int8"),
     *("amx_bf16", "amx_fp16", "amx_complex", "avx10"),
-    *("asimd", "asimdhp", "asimddp", "asimdfhm", "i8mm", "bf16", "sve", "sve2", "svei8mm", "svebf16", "sve2p1"),
+    *(
+        "asimd",
+        "asimdhp",
+        "asimddp",
+        "asimdfhm",
+        "i8mm",
+        "bf16",
+        "sve",
+        "sve2",
+        "svei8mm",
+        "svebf16",
+        "sve2p1",
+    ),
     *("sme", "smei8i32", "smeb16f32", "smef16f32", "smef32f32", "sme2"),
 )
 
 # arch/arm64/include/asm/cputype.h, ARM_CPU_IMP_*.
 ARM_IMPLEMENTERS = {
-    **{"0x41": "ARM", "0x42": "Broadcom", "0x43": "Cavium", "0x46": "Fujitsu", "0x48": "HiSilicon"},
-    **{"0x4e": "NVIDIA", "0x50": "APM", "0x51": "Qualcomm", "0x61": "Apple", "0x6d": "Microsoft"},
-    **{"0x70": "Phytium", "0xc0": "Ampere"},
+    "0x41": "ARM",
+    "0x42": "Broadcom",
+    "0x43": "Cavium",
+    "0x46": "Fujitsu",
+    "0x48": "HiSilicon",
+    "0x4e": "NVIDIA",
+    "0x50": "APM",
+    "0x51": "Qualcomm",
+    "0x61": "Apple",
+    "0x6d": "Microsoft",
+    "0x70": "Phytium",
+    "0xc0": "Ampere",
 }
 
 CACHES = {("1", "Data"): "l1d", ("2", "Unified"): "l2", ("3", "Unified"): "l3"}
@@ -43,7 +64,9 @@ def inventory(affinity: frozenset[int], root: Path = HERE) -> Inventory:
     try:
         text = read(root, CPUINFO)
     except OSError as error:
-        why = Unavailable(subject="cpu", code="no-cpuinfo", detail=f"{error.strerror}: {CPUINFO}; measuring is for Linux")
+        why = Unavailable(
+            subject="cpu", code="no-cpuinfo", detail=f"{error.strerror}: {CPUINFO}; measuring is for Linux"
+        )
         return Inventory(family="cpu", devices=(), unavailable=(why,))
     processors = _processors(text)
     facts = (
@@ -80,7 +103,10 @@ FAMILY = DeviceFamily(name="cpu", look=_here)
 
 def _processors(text: str) -> list[Mapping[str, str]]:
     """One mapping per logical CPU; the board's block at the end of some ARM files is left out."""
-    blocks = (re.findall(r"^([^\t:\n]+?)[ \t]*:[ \t]*(.*?)[ \t]*$", block, re.M) for block in re.split(r"\n\s*\n", text))
+    blocks = (
+        re.findall(r"^([^\t:\n]+?)[ \t]*:[ \t]*(.*?)[ \t]*$", block, re.M)
+        for block in re.split(r"\n\s*\n", text)
+    )
     return [block for block in map(dict, blocks) if "processor" in block]
 
 
@@ -102,8 +128,8 @@ def _identity(root: Path, processors: Sequence[Mapping[str, str]]) -> Iterator[F
         source=implementer.source,
         reason=implementer.reason,
     )
-    yield _line("family", processors, "cpu family", "CPU architecture")
-    yield _line("part", processors, "model", "CPU part")
+    yield _line("cpu-family", processors, "cpu family", "CPU architecture")
+    yield _line("cpu-part", processors, "model", "CPU part")
     yield _line("stepping", processors, "stepping", "CPU revision")
     yield _line("microcode", processors, "microcode")
     yield _instruction_sets(processors)
@@ -170,7 +196,9 @@ def _caches(root: Path) -> Iterator[Fact]:
             continue
         largest = max(sizes, key=lambda shared: sizes[shared])
         yield Fact(name=f"{label}-cache-bytes", value=sizes[largest], source=f"{source}/size")
-        yield Fact(name=f"{label}-cache-cpus", value=len(index_list(largest)), source=f"{source}/shared_cpu_list")
+        yield Fact(
+            name=f"{label}-cache-cpus", value=len(index_list(largest)), source=f"{source}/shared_cpu_list"
+        )
         yield Fact(name=f"{label}-cache-count", value=len(sizes), source=f"{source}/shared_cpu_list")
 
 
@@ -221,5 +249,5 @@ def _text(facts: Iterable[Fact], name: str) -> str | None:
 
 def _name(facts: Sequence[Fact]) -> str:
     """The model as the machine says it; without one, what there is to tell it by."""
-    model, vendor, part = (_text(facts, name) for name in ("model", "vendor", "part"))
+    model, vendor, part = (_text(facts, name) for name in ("model", "vendor", "cpu-part"))
     return model or f"{vendor or 'unnamed'} CPU" + (f", part {part}" if part else "")

@@ -89,7 +89,9 @@ QUESTIONS = (
     _Question("driver", "nvmlSystemGetDriverVersion", _text),
     _Question("driver-cuda", "nvmlSystemGetCudaDriverVersion", _cuda_version),
     _Question("vbios", "nvmlDeviceGetVbiosVersion", _text),
-    _Question("compute-capability", "nvmlDeviceGetCudaComputeCapability", lambda answer: f"{answer[0]}.{answer[1]}"),
+    _Question(
+        "compute-capability", "nvmlDeviceGetCudaComputeCapability", lambda answer: f"{answer[0]}.{answer[1]}"
+    ),
     _Question("ecc", "nvmlDeviceGetEccMode", _current_on),
     _Question("mig", "nvmlDeviceGetMigMode", _current_on),
     _Question("persistence", "nvmlDeviceGetPersistenceMode", _on),
@@ -148,7 +150,9 @@ def _look_at(nvml: Nvml, index: int) -> Device | Unavailable:
         Fact(name="index", value=index, source="NVML nvmlDeviceGetHandleByIndex()"),
         *(question.ask(nvml, handle) for question in QUESTIONS),
     )
-    name = next((str(item.value) for item in facts if item.name == "name" and item.value is not None), "unnamed GPU")
+    name = next(
+        (str(item.value) for item in facts if item.name == "name" and item.value is not None), "unnamed GPU"
+    )
     return Device(selector=selector, family="cuda", kind="GPU", name=name, vendor="NVIDIA", facts=facts)
 
 
@@ -158,6 +162,6 @@ def _none(code: str, detail: str) -> Inventory:
 
 
 def _reason(nvml: Nvml, error: Any) -> str:
-    return next((ours for theirs, ours in REASONS.items() if getattr(nvml, theirs) == error.value), "nvml-error")
-
-
+    return next(
+        (ours for theirs, ours in REASONS.items() if getattr(nvml, theirs) == error.value), "nvml-error"
+    )

@@ -41,15 +41,17 @@ class DeviceFamily:
 def families(package: str = "bench.devices") -> Mapping[str, DeviceFamily]:
     """Every family defined in the package's files, in the files' order; a duplicate names both files."""
     found: dict[str, tuple[str, DeviceFamily]] = {}
-    for module in sorted(pkgutil.iter_modules(import_module(package).__path__), key=lambda module: module.name):
+    for module in sorted(
+        pkgutil.iter_modules(import_module(package).__path__), key=lambda module: module.name
+    ):
         family = getattr(import_module(f"{package}.{module.name}"), "FAMILY", None)
         if family is None:
             continue
         if family.name in found:
             first = found[family.name][0]
             raise CannotMeasure(
-                f"{first}.py and {module.name}.py in {package} both define the device family {family.name!r}: "
-                "expected one. Remove or rename one of them."
+                f"{first}.py and {module.name}.py in {package} both define the device family "
+                f"{family.name!r}: expected one file. Remove or rename the other."
             )
         found[family.name] = (module.name, family)
     return {name: family for name, (_, family) in found.items()}
@@ -76,7 +78,9 @@ def _chosen(selector: str, inventories: Sequence[Inventory]) -> tuple[Device, ..
     found = next((item for item in inventories if item.family == selector.partition(":")[0]), None)
     if found is None:
         raise _unknown(selector, inventories)
-    refused = [why for why in found.unavailable if _within(selector, why.subject) or _within(why.subject, selector)]
+    refused = [
+        why for why in found.unavailable if _within(selector, why.subject) or _within(why.subject, selector)
+    ]
     if refused:
         raise CannotMeasure(_refusal(selector, refused, found.devices))
     devices = tuple(device for device in found.devices if _names(selector, device))
@@ -94,15 +98,18 @@ def _names(selector: str, device: Device) -> bool:
 
 
 def _refusal(selector: str, refused: Iterable[Unavailable], devices: Sequence[Device]) -> str:
-    reasons = "; ".join(f"{why.subject} is unavailable ({why.code}): {why.detail.rstrip('. ')}" for why in refused)
-    others = [device.selector for device in devices if _names(selector, device)]
-    name_them = f"Name the ones you want ({', '.join(others)}), or type" if others else "Type"
-    return f"cannot measure on {selector!r}: {reasons}. {name_them} `bench devices` to see what this machine offers."
+    reasons = "; ".join(
+        f"{why.subject} is unavailable ({why.code}): {why.detail.rstrip('. ')}" for why in refused
+    )
+    others = ", ".join(device.selector for device in devices if _names(selector, device))
+    next_step = f"Name the ones you want ({others}), or type" if others else "Type"
+    return f"cannot measure on {selector!r}: {reasons}. {next_step} `bench devices` to see what is there."
 
 
 def _unknown(selector: str, inventories: Sequence[Inventory]) -> UsageError:
+    names = ", ".join(item.family for item in inventories)
     return UsageError(
-        f"unknown device {selector!r}: known here are {_known(inventories)}. "
+        f"unknown device {selector!r}: known here are {_known(inventories)} (families: {names}). "
         "Type for example --device cpu; `bench devices` lists them all."
     )
 

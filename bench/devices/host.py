@@ -48,7 +48,9 @@ def memory_room(root: Path = HERE) -> int:
     try:
         available = _kib(read(root, MEMINFO), "MemAvailable")
     except (OSError, ValueError) as error:
-        raise CannotMeasure(f"cannot tell how much memory is free ({MEMINFO}: {error}): measuring is for Linux.") from error
+        raise CannotMeasure(
+            f"cannot tell how much memory is free ({MEMINFO}: {error}): measuring is for Linux."
+        ) from error
     left = cgroup.memory_left(root)
     return available if left is None else min(available, left)
 
@@ -63,7 +65,9 @@ def counters(clock_ns: Callable[[], int], root: Path = HERE) -> Reading:
     try:
         user, nice, kernel, _idle, _waiting, irq, softirq, steal = _cpu_ticks(read(root, STAT))
     except (OSError, ValueError) as error:
-        raise CannotMeasure(f"cannot read the machine's load ({STAT}: {error}): measuring is for Linux.") from error
+        raise CannotMeasure(
+            f"cannot read the machine's load ({STAT}: {error}): measuring is for Linux."
+        ) from error
     tick_us = 1_000_000 // os.sysconf("SC_CLK_TCK")
     busy = user + nice + kernel + irq + softirq
     return Reading(at_ns=at_ns, busy_us=busy * tick_us, own_us=own_us, steal_us=steal * tick_us)
@@ -71,7 +75,7 @@ def counters(clock_ns: Callable[[], int], root: Path = HERE) -> Reading:
 
 def _cpu_ticks(text: str) -> list[int]:
     """The first eight numbers of the line of all CPUs (proc(5), stat)."""
-    name, *ticks = text.splitlines()[0].split()[:9]
+    name, *ticks = text.partition("\n")[0].split()[:9] or [""]
     if name != "cpu" or len(ticks) != 8:
         raise ValueError("expected a first line of cpu and eight numbers")
     return [int(tick) for tick in ticks]

@@ -55,13 +55,14 @@ class Codec:
 
 def encode(value: object) -> Any:
     """The JSON of a dataclass value. Raises ValueError naming the field that cannot be written."""
-    return codec_of(type(value)).write(value)
+    kind: Any = type(value)
+    return codec_of(kind).write(value)
 
 
 def decode(kind: type[T], json: object, *, step: int, path: str = "") -> T:
     """The `kind` that `json` holds. Raises EvidenceInvalid carrying `step` and naming the path."""
     try:
-        return cast(T, codec_of(kind).read(json, path))
+        return cast(T, codec_of(cast(Any, kind)).read(json, path))
     except ValueError as error:
         raise EvidenceInvalid(str(error), step=step) from error
 
@@ -110,7 +111,7 @@ def _scalar(name: str, fits: Callable[[object], bool], schema: dict[str, object]
             raise ValueError(f"{path}: expected {name}, got {_shown(value)}")
         return value
 
-    return Codec(write=lambda value: check(value, "it"), read=check, schema=lambda _: schema)
+    return Codec(write=lambda value: check(value, "the value"), read=check, schema=lambda _: schema)
 
 
 _STRING = _scalar("a string", lambda value: type(value) is str, {"type": "string"})
@@ -146,7 +147,7 @@ _DECIMAL_STRING = Codec(
 
 def _decimal(value: object) -> str:
     if type(value) is not int or not -(10**30) < value < 10**30:
-        raise ValueError(f"it: expected an integer of at most 30 digits, got {_shown(value)}")
+        raise ValueError(f"the value: expected an integer of at most 30 digits, got {_shown(value)}")
     return str(value)
 
 
@@ -206,7 +207,9 @@ def _choice(members: tuple[Any, ...]) -> Codec:
     def write(value: object) -> object:
         codec = next((by_type[base] for base in type(value).__mro__ if base in by_type), None)
         if codec is None:
-            raise ValueError(f"it: {type(value).__name__} is none of {', '.join(m.__name__ for m in members)}")
+            raise ValueError(
+                f"the value: {type(value).__name__} is none of {', '.join(m.__name__ for m in members)}"
+            )
         return codec.write(value)
 
     def read(json: object, path: str) -> object:
@@ -225,9 +228,9 @@ def _choice(members: tuple[Any, ...]) -> Codec:
 # ---------------------------------------------------------------------------------------- records
 
 
-def _keys(record: type) -> dict[str, str]:
+def _keys(record: Any) -> dict[str, str]:
     """Key in the file -> name of the field, in the order of the fields."""
-    names = [field.name for field in fields(cast(Any, record))]
+    names = [field.name for field in fields(record)]
     return {re.sub("(?<=.)_(.)", lambda match: match[1].upper(), name): name for name in names}
 
 
@@ -242,7 +245,7 @@ def _record(record: type) -> Codec:
 
     def write(value: object) -> object:
         if type(value) is not record:
-            raise ValueError(f"it: expected {record.__name__}, got {_shown(value)}")
+            raise ValueError(f"the value: expected {record.__name__}, got {_shown(value)}")
         return {key: _written(codecs[key], value, name) for key, name in keys.items()}
 
     def read(json: object, path: str) -> object:
@@ -295,7 +298,9 @@ def _series(record: type) -> Codec:
 
     def schema(definitions: Definitions) -> dict[str, object]:
         name = f"{record.__name__}Series"
-        definitions[name] = _closed_schema(record, {key: {"type": "string", "pattern": pattern} for key in keys})
+        definitions[name] = _closed_schema(
+            record, {key: {"type": "string", "pattern": pattern} for key in keys}
+        )
         return {"$ref": f"#/$defs/{name}"}
 
     return Codec(write=write, read=read, schema=schema)
@@ -324,7 +329,9 @@ def _closed(json: object, path: str, keys: Mapping[str, str]) -> dict[str, objec
     if entries.keys() != keys.keys():
         unknown = ", ".join(printable(key) for key in entries.keys() - keys.keys())
         missing = ", ".join(sorted(keys.keys() - entries.keys()))
-        raise ValueError(f"{path or 'the whole'}: unknown keys: {unknown or '-'}; missing keys: {missing or '-'}")
+        raise ValueError(
+            f"{path or 'the whole'}: unknown keys: {unknown or '-'}; missing keys: {missing or '-'}"
+        )
     return entries
 
 

@@ -25,5 +25,7 @@ def printable(text: str, *, limit: int = MAX_CHARACTERS) -> str:
     """
     # Cut first, so that a huge string costs nothing; sequences rarely fill more than three quarters.
     shown = _ESCAPES.sub("", text[: 4 * limit])
-    kept = "".join(" " if c.isspace() else c for c in shown if c.isspace() or unicodedata.category(c)[0] != "C")
+    kept = "".join(
+        " " if c.isspace() else c for c in shown if c.isspace() or unicodedata.category(c)[0] != "C"
+    )
     return kept if len(kept) <= limit and len(text) <= 4 * limit else kept[: limit - 1] + "…"

@@ -7,19 +7,18 @@ can never disagree with the predicate.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Final, Literal
 
 from bench.errors import EvidenceInvalid
-from bench.evidence.codec import decode, encode, schema_of
+from bench.evidence.codec import decode, encode
 from bench.evidence.printable import printable
 from bench.evidence.strict_json import read_json, to_bytes
-from bench.terms import Evidence
+from bench.terms import Evidence, Workload
 
 # History of the format, a line per version; the decoder of each stays for ever.
 # 1  rows with every sample in columns, telemetry of the machine, figures, verdict by method.
 FORMAT = "1"
-PREDICATE_TYPE: Literal["https://compute-evidence.dev/compute-evidence/v1"]
-PREDICATE_TYPE = "https://compute-evidence.dev/compute-evidence/v1"
+PREDICATE_TYPE: Final = "https://compute-evidence.dev/compute-evidence/v1"
 
 STEP = 3
 
@@ -54,14 +53,14 @@ def build(evidence: Evidence) -> bytes:
 
     It is read back before it is handed out, as nothing may be signed that no auditor can open.
     """
-    statement = Statement(
-        _type="https://in-toto.io/Statement/v1",
-        subject=subjects(evidence),
-        predicate_type=PREDICATE_TYPE,
-        predicate=evidence,
-    )
-    payload = to_bytes(encode(statement))
     try:
+        statement = Statement(
+            _type="https://in-toto.io/Statement/v1",
+            subject=subjects(encode(evidence)),
+            predicate_type=PREDICATE_TYPE,
+            predicate=evidence,
+        )
+        payload = to_bytes(encode(statement))
         same = parse(payload) == evidence
     except EvidenceInvalid as error:
         raise ValueError(f"this evidence could not be read back: {error}") from error
@@ -72,7 +71,7 @@ def build(evidence: Evidence) -> bytes:
 
 def parse(payload: bytes) -> Evidence:
     """The evidence in a payload whose signature was checked. Raises EvidenceInvalid (step 3)."""
-    json = read_json(payload, step=STEP)
+    json: Any = read_json(payload, step=STEP)
     _require_known_type(json)
     statement = decode(Statement, json, step=STEP)
     evidence = statement.predicate
@@ -80,53 +79,47 @@ def parse(payload: bytes) -> Evidence:
         raise EvidenceInvalid(
             f'format "{printable(evidence.format)}" is not known: this bench reads "{FORMAT}".', step=STEP
         )
-    _require_same(statement.subject, subjects(evidence))
+    _require_same(statement.subject, subjects(json["predicate"]))
     return evidence
 
 
-def subjects(evidence: Evidence) -> tuple[Subject, ...]:
+def subjects(predicate: Any) -> tuple[Subject, ...]:
     """What the statement is about, each by the SHA-256 of its JSON as it stands in the predicate.
 
-    - `samples/<device>/<row>`: `predicate.measurements[i].visits` of each row that has visits
-    - `telemetry`: `predicate.telemetry`
-    - `device/<selector>`: `predicate.devices[i]`
+    `predicate` is the JSON of an Evidence. Named and digested are
 
-    The bytes are those of `to_bytes`: compact, in the order of the file, UTF-8. Samples and telemetry
+    - `samples/<device>/<row>`: `measurements[i].visits` of each row that has visits
+    - `telemetry`: `telemetry`
+    - `device/<selector>`: `devices[i]`
+
+    The bytes are those of `to_bytes`: compact, keys in the order of the file, UTF-8. Samples and telemetry
     hold strings only, so `jq -cj .predicate.telemetry | sha256sum` gives the same digest.
     Raises EvidenceInvalid where two of them would have the same name.
     """
     found = tuple(
         Subject(name=name, digest=Sha256(sha256=hashlib.sha256(to_bytes(json)).hexdigest()))
-        for name, json in _parts(evidence)
+        for name, json in _parts(predicate)
     )
     names = [subject.name for subject in found]
-    if len(set(names)) != len(names):
+    if len({*names}) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise EvidenceInvalid(f"{printable(twice)} stands twice in the evidence", step=STEP)
+        raise EvidenceInvalid(f"{printable(twice)} stands twice in the evidence.", step=STEP)
     return found
 
 
-def schema() -> dict[str, object]:
-    """The JSON Schema of the whole payload, shipped as statement.schema.json.
-
-    After a change of terms.py write it anew with `python -m bench.evidence.statement`; a test compares.
-    """
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"{PREDICATE_TYPE}/statement.schema.json",
-        "title": "in-toto Statement v1 with a compute-evidence predicate",
-        **schema_of(Statement),
-    }
+def _parts(predicate: Any) -> Iterator[tuple[str, object]]:
+    for measurement in predicate["measurements"]:
+        if measurement["visits"]:
+            yield f"samples/{_row(measurement['workload'])}", measurement["visits"]
+    yield "telemetry", predicate["telemetry"]
+    for device in predicate["devices"]:
+        yield f"device/{device['selector']}", device
 
 
-def _parts(evidence: Evidence) -> Iterator[tuple[str, object]]:
-    for measurement in evidence.measurements:
-        if measurement.visits:
-            workload = measurement.workload
-            yield f"samples/{workload.device}/{workload.row}", encode(measurement)["visits"]
-    yield "telemetry", encode(evidence)["telemetry"]
-    for device in evidence.devices:
-        yield f"device/{device.selector}", encode(device)
+def _row(workload: Any) -> str:
+    # A row's name is unique on one device only.
+    known = decode(Workload, workload, step=STEP)
+    return f"{known.device}/{known.row}"
 
 
 def _require_known_type(json: object) -> None:

@@ -5,60 +5,220 @@ key. A device is matched by the exact name and kind it reports; there is no defa
 """
 
 import hashlib
-import tomllib
-from collections.abc import Callable, Iterator
-from decimal import Decimal
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import get_args
 
 from bench.errors import UsageError
+from bench.judge.tables import Table
 from bench.precision import PRECISIONS
-from bench.terms import Declaration, Density, Device, DeviceSpec, Limit, Provenance, Reference, RuleSet, Tier
-from bench.units import TERA
+from bench.terms import (
+    Declaration,
+    Density,
+    Device,
+    DeviceSpec,
+    Limit,
+    Provenance,
+    Reference,
+    RuleSet,
+    Tier,
+)
 
 KINDS = ("cpu", "gpu", "npu", "accelerator")
 UNITS = ("TFLOPS", "TOPS")
 ASSURANCE_LEVELS = ("A0", "A1", "A2", "A3")
 
-T = TypeVar("T")
+# What else a data sheet says; kept in the file for its readers, judged by nobody.
+_SHEET = ("memory_bandwidth_gb_per_s", "tdp_w", "power_w", "engine", "derivation", "onnxruntime_path")
 
 
 def rule_ids() -> tuple[str, ...]:
     """The rule sets that ship, by the id that --rules takes."""
-    return tuple(_shipped_rules())
+    return tuple(sorted(_shipped("rules")))
 
 
 def rules(name_or_path: str) -> RuleSet:
     """A shipped rule set by its id, or one of your own as FILE.toml; UsageError for anything else."""
     if name_or_path.endswith(".toml"):
-        return _rule_set(_Table.parse(_read(Path(name_or_path)), name_or_path))
-    if name_or_path not in _shipped_rules():
+        return read_rules(_bytes_of(Path(name_or_path)), name_or_path)
+    if name_or_path not in rule_ids():
         known = ", ".join(rule_ids())
-        raise UsageError(f"unknown rule set {name_or_path!r}: known are {known}, or a file of your own, FILE.toml.")
-    return _shipped_rules()[name_or_path]
-
-
-def device_spec(device: Device) -> DeviceSpec | None:
-    """What the vendor declared for the device of exactly this name and kind; None when nobody did."""
-    return _by_name().get((device.kind, device.name))
+        raise UsageError(
+            f"unknown rule set {name_or_path!r}: known are {known}, or a file of your own, FILE.toml."
+        )
+    return read_rules(_shipped("rules")[name_or_path], f"profiles/rules/{name_or_path}.toml")
 
 
 @cache
 def specs() -> tuple[DeviceSpec, ...]:
-    """Every device profile, sorted by file name; a duplicate id is an error naming it."""
-    return tuple(_unique(_shipped("devices", _device_spec), "id", lambda spec: [spec.id]).values())
+    """Every device profile that ships, sorted by id."""
+    return tuple(
+        read_spec(data, f"profiles/devices/{stem}.toml") for stem, data in sorted(_shipped("devices").items())
+    )
+
+
+def device_spec(device: Device) -> DeviceSpec | None:
+    """What the vendor declared for the device of exactly this kind and name; None when nobody did."""
+    return _index().get((device.kind, device.name))
 
 
 @cache
-def _shipped_rules() -> dict[str, RuleSet]:
-    return {key: rule_set for key, rule_set in _unique(
-        _shipped("rules", _rule_set), "id", lambda rule_set: [rule_set.id]
-    ).items()}
+def _index() -> Mapping[tuple[str, str], DeviceSpec]:
+    return by_name(specs())
 
 
-@cache
-def _by_name() -> dict[tuple[str, str], DeviceSpec]:
-    found = _unique(((spec.id, spec) for spec in specs()), "name", lambda spec: [(spec.kind, n) for n in spec.names])
+def by_name(known: Iterable[DeviceSpec]) -> dict[tuple[str, str], DeviceSpec]:
+    """Profiles by kind and reported name; UsageError when two profiles claim one name."""
+    found: dict[tuple[str, str], DeviceSpec] = {}
+    for spec in known:
+        for name in spec.names:
+            other = found.setdefault((spec.kind, name), spec)
+            if other is not spec:
+                raise UsageError(
+                    f"the profiles {other.id} and {spec.id} both claim the device name {name!r}: "
+                    "a name belongs to one file in profiles/devices."
+                )
     return found
+
+
+# ------------------------------------------------------------------------------------------ decoding
+
+
+def read_spec(data: bytes, where: str) -> DeviceSpec:
+    """A device profile from its bytes; UsageError naming `where` and the key that is wrong."""
+    table = Table.parse(data, where)
+    spec = DeviceSpec(
+        id=_id(table),
+        name=table.text("name"),
+        kind=table.choice("kind", KINDS),
+        names=table.texts("names"),
+        declared=tuple(_declaration(row) for row in table.tables("declared")),
+        references=tuple(_reference(row) for row in table.tables("reference", required=False)),
+        note=table.text("note", required=False),
+        digest=hashlib.sha256(data).hexdigest(),
+    )
+    table.skip("sheet", _SHEET)
+    table.close()
+    return spec
+
+
+def read_rules(data: bytes, where: str) -> RuleSet:
+    """A rule set from its bytes; UsageError naming `where` and the key that is wrong."""
+    table = Table.parse(data, where)
+    decided, reading = table.table("decided_by"), table.table("reading")
+    rule_set = RuleSet(
+        id=_id(table),
+        version=table.text("version"),
+        status=table.text("status"),
+        title_en=table.text("title_en"),
+        title_zh=table.text("title_zh"),
+        source=table.text("source"),
+        decided_by=decided.choice("figure", ("declared", "delivered")),
+        decided_by_quote_en=decided.text("quote_en"),
+        decided_by_quote_zh=decided.text("quote_zh"),
+        reading=reading.text("text"),
+        reading_basis=reading.choice("basis", ("text", "inference")),
+        reading_for=reading.texts("arguments_for"),
+        reading_against=reading.texts("arguments_against"),
+        examples=table.texts("examples"),
+        minimum_assurance=table.choice("minimum_assurance", ASSURANCE_LEVELS),
+        required_sections=table.texts("required_sections"),
+        tiers=tuple(_tier(row) for row in table.tables("tier")),
+        digest=hashlib.sha256(data).hexdigest(),
+    )
+    for part in (decided, reading, table):
+        part.close()
+    return rule_set
+
+
+def _id(table: Table) -> str:
+    """The id, which a shipped file also bears as its name, so that no two can share one."""
+    value = table.text("id")
+    if table.where.startswith("profiles/") and Path(table.where).stem != value:
+        raise table.wrong("id", f"got {value!r}, expected the file's own name")
+    return value
+
+
+def _declaration(row: Table) -> Declaration:
+    precision, provenance = row.text("precision"), row.choice("provenance", get_args(Provenance)[:-1])
+    declared = Declaration(
+        precision=precision,
+        ops_per_s=row.rate("value", _unit(row, precision)),
+        density=row.choice("density", get_args(Density)),
+        engines=row.texts("engines", required=False),
+        source=row.text("source"),
+        date=row.text("date", required=False) or None,
+        provenance=provenance,
+        verified=row.truth("verified", expected=provenance in ("S1", "S2", "V")),
+        contradicted_by=row.text("contradicted_by", required=False) or None,
+        remark=row.text("remark", required=False) or None,
+    )
+    row.close()
+    return declared
+
+
+def _reference(row: Table) -> Reference:
+    precision = row.choice("precision", tuple(PRECISIONS))
+    unit = _unit(row, precision)
+    low, value, high = (row.rate(key, unit) for key in ("low", "value", "high"))
+    if not low <= value <= high:
+        raise row.wrong("value", "expected low <= value <= high")
+    reference = Reference(
+        precision=precision,
+        ops_per_s=value,
+        low_ops_per_s=low,
+        high_ops_per_s=high,
+        source=row.text("source"),
+        verified=row.truth("verified"),
+    )
+    row.close()
+    return reference
+
+
+def _tier(row: Table) -> Tier:
+    tier = Tier(
+        id=row.text("id"),
+        title_en=row.text("title_en"),
+        title_zh=row.text("title_zh"),
+        quote_en=row.text("quote_en"),
+        quote_zh=row.text("quote_zh"),
+        scope=row.choice("scope", ("system", "device")),
+        kinds=tuple(row.choice_of("kinds", KINDS)),
+        limits=tuple(_limit(limit) for limit in row.tables("limit")),
+    )
+    row.close()
+    return tier
+
+
+def _limit(row: Table) -> Limit:
+    """A limit whose precision is "claimed" holds for the floating-point precision that the claim names."""
+    name = row.choice("precision", (*PRECISIONS, "claimed"))
+    unit = _unit(row, "fp32" if name == "claimed" else name)
+    limit = Limit(ops_per_s=row.rate("value", unit), unit=unit, precision=None if name == "claimed" else name)
+    row.close()
+    return limit
+
+
+def _unit(row: Table, precision: str) -> str:
+    """The unit, which a known precision prescribes: TFLOPS is floating point, TOPS integers."""
+    known = PRECISIONS.get(precision)
+    return row.choice("unit", UNITS if known is None else (known.unit,))
+
+
+# ------------------------------------------------------------------------------------------- reading
+
+
+@cache
+def _shipped(folder: str) -> Mapping[str, bytes]:
+    """The TOML files of a folder of profiles/, by stem; in a checkout and in a wheel alike."""
+    found = (files("bench.profiles") / folder).iterdir()
+    return {Path(file.name).stem: file.read_bytes() for file in found if file.name.endswith(".toml")}
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read the rule set {path}: {error.strerror}. Give a TOML file.") from error

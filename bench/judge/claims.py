@@ -31,7 +31,9 @@ def parse_claim(text: str) -> Claim:
 
 def _precision(name: str) -> Precision:
     if name not in PRECISIONS:
-        raise UsageError(f"unknown precision {name!r} in the claim: known are {', '.join(PRECISIONS)}. {_EXAMPLE}")
+        raise UsageError(
+            f"unknown precision {name!r} in the claim: known are {', '.join(PRECISIONS)}. {_EXAMPLE}"
+        )
     return PRECISIONS[name]
 
 
@@ -40,7 +42,8 @@ def _rate(text: str, row: Precision) -> float:
     if unit != row.unit[1:]:
         mended = re.sub(r"(FLOPS|FLOP/S|OPS)$", row.unit[1:], text.strip(), flags=re.I)
         raise UsageError(
-            f"a claim in {row.name} is counted in {row.unit}, got {text.strip()}. Type --claim {row.name}={mended}."
+            f"a claim in {row.name} is counted in {row.unit}, got {text.strip()}. "
+            f"Type --claim {row.name}={mended}."
         )
     if not (ops_per_s > 0 and math.isfinite(ops_per_s)):
         raise UsageError(f"a claim is a positive rate, got {text.strip()}. {_EXAMPLE}")

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.precision import precision
-from bench.terms import Arithmetic, Check, ConvShape, Element, Form, GemmShape, Workload
+from bench.terms import Check, ConvShape, Element, Form, GemmShape, Workload
 from bench.workload import operands
 from bench.workload.opcount import implicit_gemm, reduction
 
 PPM = 1e6
+ACCUMULATOR_UNSEEN = "int8-accumulator-unseen"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ def choose_place(workload: Workload, purpose: str, index: int, *, offset: int, r
 def round_to(values: np.ndarray, element: Element) -> np.ndarray:
     """float64 values rounded once, to nearest even, to what `element` can hold; still float64."""
     if element == "f32":
-        return values.astype(np.float32).astype(np.float64)
+        return np.asarray(values.astype(np.float32), dtype=np.float64)
     if element == "f16":
         return values.astype(np.float16).astype(np.float64)
     if element == "bf16":
@@ -52,7 +53,7 @@ def round_to(values: np.ndarray, element: Element) -> np.ndarray:
         # significant bits, so that passing through float32 does not round twice.
         bits = values.astype(np.float32).view(np.uint32)
         bits = bits + 0x7FFF + ((bits >> 16) & 1)
-        return (bits & np.uint32(0xFFFF0000)).view(np.float32).astype(np.float64)
+        return np.asarray((bits & np.uint32(0xFFFF0000)).view(np.float32), dtype=np.float64)
     return values
 
 
@@ -77,7 +78,8 @@ def _first_operand(workload: Workload, place: Place) -> np.ndarray:
         pool_row, pool_column = (image * shape.height + y) * shape.width + x, channel + 0 * x
     else:
         pool_row, pool_column = (image * shape.channels + channel) * shape.height + y, x
-    return operands.elements(draw, key, 0, pool_row + place.offset, pool_column) * inside
+    image_values = operands.elements(draw, key, 0, pool_row + place.offset, pool_column)
+    return np.where(inside, image_values, 0.0)
 
 
 def _second_operand(workload: Workload, place: Place) -> np.ndarray:
@@ -106,7 +108,7 @@ def expected(workload: Workload, place: Place) -> np.ndarray:
     if form.requantised:
         zero_point, low, high = (128, 0, 255) if form.out == "u8" else (0, -128, 127)
         codes = np.rint(sums / 2.0 ** operands.requantising_shift(workload)) + zero_point
-        return np.clip(codes, low, high)
+        return np.asarray(np.clip(codes, low, high))
     return round_to(sums, form.out)
 
 
@@ -116,7 +118,7 @@ def _real_product(left: np.ndarray, right: np.ndarray, *, exact: bool) -> np.nda
     Without it the products of types up to fp32 are exact in float64 and the sum errs by 1e-16.
     """
     if not exact:
-        return np.einsum("rk,kc->rc", left, right)
+        return np.asarray(np.einsum("rk,kc->rc", left, right))
     out = np.empty((left.shape[0], right.shape[1]))
     for i, j in np.ndindex(*out.shape):
         product, error = _two_product(left[i], right[:, j])
@@ -253,34 +255,35 @@ def band(form: Form, k: int, compared: int) -> tuple[float, float]:
 
 
 def real_error_fits(workload: Workload, check: Check) -> bool:
-    """Whether the timed real-valued outputs err no more than the asked arithmetic does."""
-    if not operands.has_reals(workload):
-        return True
+    """Whether the timed real-valued outputs, of which there are some, err no more than asked arithmetic does."""
     if check.real_error_ppm is None:
         return False
     return check.real_error_ppm <= band(workload.form, reduction(workload.shape), check.real_compared)[1]
 
 
-def name_arithmetic(workload: Workload, check: Check) -> Arithmetic:
-    """Name what a probe's outputs show. `workload` is the probe's, on real or same-sign operands.
+def name_arithmetic(workload: Workload, check: Check) -> str:
+    """Name what a probe's outputs show: the precision asked for, or what they point to instead.
 
-    Integers: exact int32 sums beyond fp32's exact range show integer arithmetic. An output that is
-    quantised to 8 bits shows its codes only, and the accumulator stays unseen.
+    `workload` is the probe's, on real or same-sign operands. Integers: exact int32 sums beyond fp32's
+    exact range show integer arithmetic. An output that is quantised to 8 bits shows its codes only,
+    and the accumulator stays unseen.
     """
     asked = workload.precision
     if precision(asked).kind == "integer":
-        share = (check.compared - check.wrong - check.off_by_one) / check.compared
-        if workload.form.requantised:
-            measured = "int8-accumulator-unseen" if exact(check) else "unknown"
-        else:
-            measured = asked if share == 1.0 else "floating-point"
-        return Arithmetic(asked=asked, measured=measured, error_ppm=None, exact_share=share)
+        return _name_integer(workload, check)
     error = check.real_error_ppm
-    assert error is not None
+    if error is None:
+        return "unknown"
     low, high = band(workload.form, reduction(workload.shape), check.real_compared)
     if low <= error <= high:
-        return Arithmetic(asked=asked, measured=asked, error_ppm=error, exact_share=None)
+        return asked
     named = next((name for limit, name in _NAMES if error < limit), "unknown")
-    if named == asked:
-        named = f"{asked}-out-of-band"
-    return Arithmetic(asked=asked, measured=named, error_ppm=error, exact_share=None)
+    return f"{asked}-out-of-band" if named == asked else named
+
+
+def _name_integer(workload: Workload, check: Check) -> str:
+    if not exact(check):
+        return "unknown" if workload.form.requantised else "floating-point"
+    if workload.form.requantised:
+        return ACCUMULATOR_UNSEEN
+    return "int8-saturating" if workload.form.operand_set == "int8-saturating" else workload.precision

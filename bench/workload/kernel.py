@@ -52,8 +52,8 @@ class Kernel(Protocol):
     def unavailable(self, form: Form, device: Device) -> Unavailable | None:
         """Why this form cannot run on the device, or None. Cheap: called for the plan."""
 
-    def prepare(self, workload: Workload, *, threads: int) -> Prepared:
-        """Put the operands of bench.workload.operands in place.
+    def prepare(self, workload: Workload, *, threads: int, real: bool) -> Prepared:
+        """Put the operands of bench.workload.operands in place, the real-valued ones if `real`.
 
         Raises CannotMeasure with the backend's own words where it refuses.
         """

@@ -28,7 +28,7 @@ _MASK = 0xFFFFFFFF
 _MULTIPLIER = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 # Counters drawn at a time: four int64 arrays of this length stay in a second-level cache.
-_BLOCK = 1 << 15
+_BLOCK = 1 << 14
 
 # A launch reads its first operand at one of these row offsets of a pool, so that no two launches in
 # a row compute the same product. Multiples of 8 rows keep the operands aligned for vector loads.
@@ -264,7 +264,7 @@ def pool(workload: Workload, which: str, *, real: bool) -> np.ndarray:
     if element == "u8":
         assert isinstance(values, Integers)
         values = Integers(low=values.low + 128, high=values.high + 128, lane_bits=values.lane_bits)
-    out = np.empty(pool_shape(workload, which), dtype=_NUMPY_TYPES[element])
+    out: np.ndarray = np.empty(pool_shape(workload, which), dtype=_NUMPY_TYPES[element])
     fill(out, values, workload_key(workload, real=real), 0 if which == "a" else 1)
     return out
 

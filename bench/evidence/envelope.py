@@ -1,0 +1,116 @@
+"""DSSE v1, the envelope that is signed and stored: exactly these bytes, this type, these signatures.
+
+https://github.com/secure-systems-lab/dsse/blob/v1.0.2/envelope.md and protocol.md. Reads one spelling
+only. Whom to trust is not decided here (trust.py), and no payload is looked into.
+"""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Sequence
+
+from bench.errors import EvidenceInvalid
+from bench.evidence.keys import SigningKey
+from bench.evidence.printable import printable
+from bench.evidence.strict_json import read_json, to_bytes
+from bench.terms import Envelope, Signature
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+# Vendor, auditor and a few witnesses; each further one costs a pass over the payload per trusted key.
+MAX_SIGNATURES = 16
+
+_READ, _STRICT = 0, 1
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    """DSSE's pre-authentication encoding: the bytes that signatures are made over."""
+    kind = payload_type.encode("utf-8")
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def sign(payload: bytes, payload_type: str, keys: Sequence[SigningKey]) -> Envelope:
+    """The envelope around `payload`, signed by each key in turn. Raises ValueError without keys."""
+    if not 1 <= len(keys) <= MAX_SIGNATURES:
+        raise ValueError(f"an envelope carries 1 to {MAX_SIGNATURES} signatures, got {len(keys)} keys")
+    message = pae(payload_type, payload)
+    signatures = tuple(Signature(keyid=key.fingerprint, sig=key.sign(message)) for key in keys)
+    return Envelope(payload=payload, payload_type=payload_type, signatures=signatures)
+
+
+def to_json(envelope: Envelope) -> bytes:
+    """The file: one line of JSON."""
+    signatures = [{"keyid": s.keyid, "sig": _base64(s.sig)} for s in envelope.signatures]
+    outer = {
+        "payload": _base64(envelope.payload),
+        "payloadType": envelope.payload_type,
+        "signatures": signatures,
+    }
+    return to_bytes(outer) + b"\n"
+
+
+def parse(data: bytes) -> Envelope:
+    """The envelope that `data` spells. Raises EvidenceInvalid: step 0 if it is not JSON, 1 if not strict."""
+    outer = _members(read_json(data, step=_READ), "the envelope", ("payload", "payloadType", "signatures"))
+    kind, signatures = outer["payloadType"], outer["signatures"]
+    if kind != PAYLOAD_TYPE:
+        raise _refused(f"payloadType is {_shown(kind)}, expected {PAYLOAD_TYPE}")
+    if not isinstance(signatures, list) or not 1 <= len(signatures) <= MAX_SIGNATURES:
+        raise _refused(f"signatures is not an array of 1 to {MAX_SIGNATURES}")
+    return Envelope(
+        payload=_bytes(outer["payload"], "payload"),
+        payload_type=PAYLOAD_TYPE,
+        signatures=tuple(_signature(value, f"signatures[{index}]") for index, value in enumerate(signatures)),
+    )
+
+
+def report_number(envelope: Envelope) -> str:
+    """The report's number: the first 12 hexadecimal digits of the payload's SHA-256."""
+    return hashlib.sha256(envelope.payload).hexdigest()[:12]
+
+
+def _signature(value: object, where: str) -> Signature:
+    members = _members(value, where, ("keyid", "sig"))
+    keyid = members["keyid"]
+    if not isinstance(keyid, str):
+        raise _refused(f"{where}.keyid is not a string")
+    return Signature(keyid=keyid, sig=_bytes(members["sig"], f"{where}.sig"))
+
+
+def _members(value: object, where: str, names: tuple[str, ...]) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise _refused(f"{where} is not an object")
+    if value.keys() == {*names}:
+        return value
+    for key in sorted(value.keys() - {*names}):
+        meant = next((name for name in names if name.casefold() == key.casefold()), None)
+        hint = f', it must be written "{meant}"' if meant else ""
+        raise _refused(f'{where} has the key "{printable(key)}"{hint}; it holds exactly {", ".join(names)}')
+    missing = ", ".join(name for name in names if name not in value)
+    raise _refused(f"{where} lacks {missing}")
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _bytes(value: object, where: str) -> bytes:
+    """Standard base64 with padding, and no second spelling of the same bytes."""
+    if not isinstance(value, str):
+        raise _refused(f"{where} is not a string")
+    try:
+        data = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise _refused(f"{where} is not standard base64: {error}") from error
+    if _base64(data) != value:
+        raise _refused(f"{where} is not the canonical base64 of its bytes")
+    if not data:
+        raise _refused(f"{where} is empty")
+    return data
+
+
+def _shown(value: object) -> str:
+    return f'"{printable(value)}"' if isinstance(value, str) else "not a string"
+
+
+def _refused(reason: str) -> EvidenceInvalid:
+    return EvidenceInvalid(f"not an envelope that can be accepted: {reason}.", step=_STRICT)

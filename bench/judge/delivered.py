@@ -1,0 +1,226 @@
+"""Measurements become delivered figures, and disturbances become findings: pure, recomputed by verify.
+
+A row's figure counts for its precision only when its outputs were right, its arithmetic was the one
+asked for, and it was visited often enough. What disturbed the run is said, never corrected for.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from bench.measure import stats
+from bench.measure.row import probe_workload
+from bench.precision import precision
+from bench.terms import Delivered, Device, Estimate, Figure, Finding, Measurement, Reading, Scalar, Status
+from bench.workload import accuracy, operands
+
+# Fewer visits than this met too few states of the machine for an interval to mean much.
+LEAST_VISITS = 5
+
+# Real-valued and exact operands run at the same rate unless the kernel tells them apart, or the
+# device's power limit does: beyond this difference the real-valued rate is the figure.
+_OPERAND_RATIO = 0.98
+
+# Two clocks over the same windows agree within this share, or one of them is not to be believed.
+_CLOCKS = 0.01
+# The process cannot use more CPU time than threads x elapsed time, short of the ticks' granularity.
+_CPU_TIME = 1.05
+
+_STEAL = 0.02
+# Background tasks of an idle system stay below this share of all cores in trials; a foreign load of
+# 40 % of one core in two is well above it.
+_FOREIGN = 0.05
+
+# An 8-bit output does not show its accumulator. A rate this many times the device's own best fp32 rate
+# shows integers all the same: no fp32 unit is half idle in a good GEMM (shares of 0.9 in trials).
+_SHOWS_INTEGERS = 2.0
+
+# A half-width above this share says that the machine did not hold still.
+_WIDE = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What the measurements came to: every row, the device's figure per precision, and the findings."""
+
+    rows: tuple[Delivered, ...]
+    figures: tuple[Figure, ...]
+    findings: tuple[Finding, ...]
+
+
+def deliver(
+    devices: Sequence[Device], measurements: Sequence[Measurement], telemetry: Sequence[Reading]
+) -> Result:
+    """The delivered figures of a run. The findings are the rows' own and those computed here."""
+    found = [tuple(_row_findings(m, _device(devices, m))) for m in measurements]
+    rows = [_row(m, findings) for m, findings in zip(measurements, found, strict=True)]
+    rows = [_admit_unseen(row, rows) for row in rows]
+    return Result(
+        rows=tuple(rows),
+        figures=tuple(_figures(rows)),
+        findings=(*chain.from_iterable(found), *_machine_findings(telemetry, devices)),
+    )
+
+
+def _device(devices: Sequence[Device], measurement: Measurement) -> Device:
+    return next(device for device in devices if device.selector == measurement.workload.device)
+
+
+def estimate(measurement: Measurement) -> Estimate | None:
+    """The row's mean rate; over the real-valued samples alone where these ran slower than the exact ones."""
+    ops, unit = measurement.cost.ops, precision(measurement.workload.precision).unit
+    ratio = stats.operand_ratio(measurement.visits, ops)
+    slower = ratio is not None and ratio < _OPERAND_RATIO
+    return stats.mean_rate(measurement.visits, ops, unit, real_only=slower)
+
+
+def _row(measurement: Measurement, findings: Sequence[Finding]) -> Delivered:
+    workload, ops = measurement.workload, measurement.cost.ops
+    failures = [finding.code for finding in findings if finding.status == "failure"]
+    # A kernel whose output is wrong has no time.
+    figure = None if failures else estimate(measurement)
+    measured = _arithmetic(measurement)
+    reason = failures[0] if failures else _shortfall(measurement, figure, measured)
+    rates = stats.sample_rates(measurement.visits, ops) if figure else []
+    return Delivered(
+        device=workload.device,
+        row=workload.row,
+        precision=workload.precision,
+        operation=workload.operation,
+        backend=workload.backend,
+        measured=measured,
+        error_ppm=measurement.probe.real_error_ppm if measurement.probe else None,
+        estimate=figure,
+        median=stats.rounded(stats.median(rates)) if rates else None,
+        best=stats.rounded(max(rates)) if rates else None,
+        ceiling=None,
+        ceiling_reason="clock-not-measured",
+        counts=reason is None,
+        reason=reason,
+    )
+
+
+def _arithmetic(measurement: Measurement) -> str | None:
+    if measurement.probe is None:
+        return None
+    return accuracy.name_arithmetic(probe_workload(measurement.workload), measurement.probe)
+
+
+def _shortfall(measurement: Measurement, figure: Estimate | None, measured: str | None) -> str | None:
+    """Why a row without a failure still does not count, or None."""
+    if figure is None or len(measurement.visits) < LEAST_VISITS:
+        return "too-few-visits"
+    if measured is None or not _checked(measurement):
+        return "not-checked"
+    if measured == measurement.workload.precision:
+        return None
+    return "accumulator-unseen" if measured == accuracy.ACCUMULATOR_UNSEEN else "arithmetic-differs"
+
+
+def _checked(measurement: Measurement) -> bool:
+    """Whether outputs were compared before and during timing, on every operand set the precision has."""
+    before, timed = measurement.before, measurement.timed
+    if before is None or timed is None or not before.compared or not timed.compared:
+        return False
+    return timed.real_compared > 0 or not operands.has_reals(measurement.workload)
+
+
+def _admit_unseen(row: Delivered, rows: Sequence[Delivered]) -> Delivered:
+    """Let a row with an unseen accumulator count where its rate alone shows integer arithmetic."""
+    if row.reason != "accumulator-unseen" or row.estimate is None:
+        return row
+    floating = [
+        r.estimate.value
+        for r in rows
+        if r.counts and r.estimate and (r.device, r.precision) == (row.device, "fp32")
+    ]
+    if not floating or row.estimate.low < _SHOWS_INTEGERS * max(floating):
+        return row
+    return replace(row, counts=True, reason=None)
+
+
+def _figures(rows: Sequence[Delivered]) -> Iterator[Figure]:
+    """One figure per device and precision: the best row that counts, of either operation and any backend."""
+    for device, name in dict.fromkeys((row.device, row.precision) for row in rows):
+        candidates = [row for row in rows if (row.device, row.precision) == (device, name)]
+        counting = [(row.estimate.value, row) for row in candidates if row.counts and row.estimate]
+        best = max(counting, key=lambda pair: pair[0])[1] if counting else None
+        yield Figure(
+            device=device,
+            precision=name,
+            row=best.row if best else None,
+            estimate=best.estimate if best else None,
+            reason=None if best else candidates[0].reason,
+        )
+
+
+def _row_findings(measurement: Measurement, device: Device) -> Iterator[Finding]:
+    """What the row itself reported, then what its checks, its probe and its clocks show."""
+    row = measurement.workload.row
+    yield from measurement.findings
+    for code, check in (("wrong-outputs", measurement.before), ("wrong-timed-outputs", measurement.timed)):
+        if check is not None and check.compared and not accuracy.exact(check):
+            numbers = {"wrong": check.wrong, "off_by_one": check.off_by_one, "compared": check.compared}
+            yield Finding(subject=row, status="failure", code=code, numbers=numbers)
+    timed = measurement.timed
+    if timed is not None and timed.real_error_ppm is not None:
+        if not accuracy.real_error_fits(measurement.workload, timed):
+            errors = {"error_ppm": timed.real_error_ppm, "compared": timed.real_compared}
+            yield Finding(subject=row, status="failure", code="wrong-timed-reals", numbers=errors)
+    measured = _arithmetic(measurement)
+    if measured not in (None, measurement.workload.precision, accuracy.ACCUMULATOR_UNSEEN):
+        words: dict[str, Scalar] = {"asked": measurement.workload.precision, "measured": str(measured)}
+        yield Finding(subject=row, status="warning", code="arithmetic-differs", numbers=words)
+    yield from _timing_findings(measurement, device)
+
+
+def _timing_findings(measurement: Measurement, device: Device) -> Iterator[Finding]:
+    visits, ops = measurement.visits, measurement.cost.ops
+    samples = [sample for visit in visits for sample in visit.samples]
+    if not samples:
+        return
+
+    def finding(status: Status, code: str, **numbers: Scalar) -> Finding:
+        return Finding(subject=measurement.workload.row, status=status, code=code, numbers=numbers)
+
+    ratio = stats.operand_ratio(visits, ops)
+    if ratio is not None and abs(ratio - 1) > 1 - _OPERAND_RATIO:
+        yield finding("warning", "operand-rates-differ", ratio=stats.rounded(ratio))
+    host = sum(sample.host_ns for sample in samples)
+    raw = sum(sample.raw_ns for sample in samples)
+    if abs(raw - host) > _CLOCKS * host:
+        yield finding("failure", "clocks-disagree", host_ns=host, raw_ns=raw)
+    threads = device.fact("threads-usable")
+    cpu = sum(sample.cpu_ns for sample in samples)
+    if isinstance(threads, int) and cpu > _CPU_TIME * threads * host:
+        yield finding("failure", "cpu-time-exceeds-elapsed", cpu_ns=cpu, host_ns=host, threads=threads)
+    unsettled = sum(visit.settle_ended == "settle-limit" for visit in visits)
+    if 2 * unsettled > len(visits):
+        yield finding("warning", "not-settled", visits=len(visits), unsettled=unsettled)
+    figure = estimate(measurement)
+    if figure is not None and stats.half_width(figure) > _WIDE:
+        yield finding("warning", "wide-interval", half_width=stats.rounded(stats.half_width(figure)))
+
+
+def _machine_findings(telemetry: Sequence[Reading], devices: Sequence[Device]) -> Iterator[Finding]:
+    """Stolen time and other processes' load over the whole run, as shares of all CPUs' time."""
+    if len(telemetry) < 2:
+        return
+    first, last = telemetry[0], telemetry[-1]
+    cpus = next((device.fact("logical-cpus") for device in devices if device.family == "cpu"), None)
+    if not isinstance(cpus, int) or last.at_ns <= first.at_ns:
+        return
+    capacity_us = (last.at_ns - first.at_ns) / 1000 * cpus
+    steal = (last.steal_us - first.steal_us) / capacity_us
+    foreign = ((last.busy_us - first.busy_us) - (last.own_us - first.own_us)) / capacity_us
+    if steal > _STEAL:
+        yield Finding(
+            subject="machine", status="warning", code="steal", numbers={"share": stats.rounded(steal)}
+        )
+    if foreign > _FOREIGN:
+        yield Finding(
+            subject="machine",
+            status="warning",
+            code="foreign-load",
+            numbers={"share": stats.rounded(foreign)},
+        )

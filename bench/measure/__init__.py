@@ -1,0 +1,1 @@
+"""The phases of one measurement: prepare, check, settle, measure, close."""

@@ -1,0 +1,170 @@
+"""The phases of one measurement, and their order through a run.
+
+    open     search the ladder, prepare the best shape, check its outputs, probe its arithmetic
+    visit    settle until the rate stands still, measure one window, check its outputs; all samples are kept
+    close    release the operands
+
+Rows are opened one after the other and then visited in turn, at least five times each, so that every
+row meets the machine in several of its states. Nothing here knows a backend or a device.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bench.devices.clock import Clock
+from bench.errors import CannotMeasure
+from bench.measure import row as rows
+from bench.measure import search, stats, stopping
+from bench.measure.row import Row
+from bench.measure.stopping import Schedule
+from bench.precision import precision
+from bench.terms import Sample, Shape, Visit
+from bench.workload import accuracy, operands
+from bench.workload.accuracy import Outputs
+
+
+class Progress(Protocol):
+    """Whoever watches: told of every phase and of the current rate, never asked."""
+
+    def phase(self, row: Row, phase: str, visit: int) -> None: ...
+
+    def rate(self, row: Row, ops_per_s: float) -> None: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Loop:
+    """Runs rows on one device. `after_visit` is called with nothing being timed (telemetry, saving)."""
+
+    clock: Clock
+    schedule: Schedule
+    room: int
+    progress: Progress
+    before_visit: Callable[[], None]
+    after_visit: Callable[[], None]
+    origin_ns: int = field(default=0)
+
+    def run(self, all_rows: list[Row]) -> None:
+        """Open every row, then visit them in turn until each has enough. KeyboardInterrupt passes through."""
+        share = self.room // max(1, len(all_rows))
+        for row in all_rows:
+            self._open(row, share)
+        while waiting := [row for row in all_rows if row.ended == "measuring"]:
+            for row in waiting:
+                self.before_visit()
+                try:
+                    self._visit(row)
+                    self._conclude(row)
+                except (RuntimeError, MemoryError) as error:
+                    # What a backend raises when a launch fails; the other rows go on.
+                    row.refuse("backend-failed", str(error))
+                self.after_visit()
+
+    def close(self, all_rows: list[Row]) -> None:
+        """Release all operands; a row that still wanted visits was interrupted."""
+        for row in all_rows:
+            if row.ended in ("measuring", "not-started"):
+                row.ended = "interrupted"
+            row.close()
+
+    def _open(self, row: Row, room: int) -> None:
+        try:
+            self.progress.phase(row, "search", 0)
+            search.search(row, self.clock, self.schedule, room, lambda _shape, rate: self._tell(row, _shape, rate))
+            if row.ended == "refused":
+                return
+            self.progress.phase(row, "check", 0)
+            row.prepared = rows.prepare(row, row.workload, real=operands.has_reals(row.workload))
+            row.offsets = operands.offsets(row.workload)
+            rows.check(row)
+            if row.ended == "wrong-outputs":
+                return
+            rows.probe_arithmetic(row)
+            row.ended = "measuring"
+        except CannotMeasure as error:
+            row.refuse("backend-refused", str(error))
+
+    def _tell(self, row: Row, _shape: Shape, rate: float) -> None:
+        self.progress.rate(row, rate)
+
+    def _visit(self, row: Row) -> None:
+        """Settle and measure one window. An interrupt keeps the samples that are whole, then goes on up."""
+        settle: list[Sample] = []
+        samples: list[Sample] = []
+        seen: list[Outputs] = []
+        ended = "window-full"
+        settle_ended = "interrupted"
+        number = len(row.visits) + 1
+        try:
+            self.progress.phase(row, "settle", number)
+            settle_ended = self._settle(row, settle)
+            self.progress.phase(row, "measure", number)
+            self._window(row, samples, seen)
+        except KeyboardInterrupt:
+            ended = "interrupted"
+            raise
+        finally:
+            for outputs in seen:
+                row.timed += accuracy.tally(row.workload, outputs)
+            if samples:
+                row.visits.append(
+                    Visit(settle=tuple(settle), settle_ended=settle_ended, samples=tuple(samples), ended=ended)
+                )
+
+    def _settle(self, row: Row, settle: list[Sample]) -> str:
+        while True:
+            settle.append(self._sample(row, real=False))
+            # The launch time of a settled device, not the search's first guess, sets the batch.
+            row.launch_ns = settle[-1].host_ns / settle[-1].launches
+            reason = stopping.settled(settle, row.ops, self.schedule)
+            if reason is not None:
+                return reason
+
+    def _window(self, row: Row, samples: list[Sample], seen: list[Outputs]) -> None:
+        assert row.prepared is not None
+        elapsed = 0
+        while elapsed < self.schedule.window_ns:
+            index = row.next_sample
+            real = rows.runs_on_reals(row, index)
+            sample = self._sample(row, real=real)
+            offset = row.offsets[self._last_launch(index, sample.launches)]
+            samples.append(sample)
+            seen.append(rows.read(row.prepared, rows.timed_place(row, index, offset=offset, real=real)))
+            elapsed += sample.host_ns
+            self.progress.rate(row, stats.rate([sample], row.ops))
+
+    @staticmethod
+    def _last_launch(index: int, launches: int) -> int:
+        return (index + launches - 1) % operands.OFFSETS
+
+    def _sample(self, row: Row, *, real: bool) -> Sample:
+        """Time one batch of launches, each on other operands than the one before it."""
+        assert row.prepared is not None
+        launch, finish, clock = row.prepared.launch, row.prepared.finish, self.clock
+        launches = stopping.launches_per_sample(row.launch_ns, self.schedule)
+        first = row.next_sample
+        order = [(first + i) % operands.OFFSETS for i in range(launches)]
+        cpu, raw, host = clock.cpu_ns(), clock.raw_ns(), clock.host_ns()
+        for index in order:
+            launch(index, real=real)
+        finish()
+        host_end, raw_end, cpu_end = clock.host_ns(), clock.raw_ns(), clock.cpu_ns()
+        row.next_sample += 1
+        return Sample(
+            start_ns=host - self.origin_ns,
+            host_ns=host_end - host,
+            raw_ns=raw_end - raw,
+            cpu_ns=cpu_end - cpu,
+            launches=launches,
+            real=int(real),
+        )
+
+    def _conclude(self, row: Row) -> None:
+        """Say why the row ends, if it does."""
+        unit = precision(row.workload.precision).unit
+        estimate = stats.mean_rate(row.visits, row.ops, unit, real_only=False)
+        visit_ns = self.schedule.window_ns + self.schedule.settle_least_ns
+        elapsed = self.clock.host_ns() - self.origin_ns
+        reason = stopping.enough(len(row.visits), estimate, self.schedule, elapsed, visit_ns)
+        if reason is not None:
+            row.ended = reason

@@ -1,0 +1,141 @@
+"""Every file in profiles/devices and profiles/rules: adding one is covered here without a new test."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bench.judge import catalog
+from bench.terms import READ_AT_SOURCE, DeviceSpec
+
+PROFILES = Path(__file__).parents[2] / "profiles"
+DEVICES = sorted((PROFILES / "devices").glob("*.toml"))
+RULES = sorted((PROFILES / "rules").glob("*.toml"))
+
+
+def spec(name: str) -> DeviceSpec:
+    return catalog.read_spec(
+        (PROFILES / "devices" / f"{name}.toml").read_bytes(), f"profiles/devices/{name}.toml"
+    )
+
+
+@pytest.mark.parametrize("path", DEVICES, ids=lambda path: path.stem)
+def test_every_figure_has_unit_source_and_whether_it_was_verified(path: Path) -> None:
+    read = spec(path.stem)
+    for row in read.declared:
+        assert row.source
+        assert row.verified is (row.provenance in READ_AT_SOURCE)
+        assert row.date is None or re.fullmatch(r"\d{4}-\d{2}(-\d{2})?", row.date)
+    for reference in read.references:
+        assert reference.source
+        assert reference.precision in {row.precision for row in read.declared}
+
+
+@pytest.mark.parametrize("path", DEVICES, ids=lambda path: path.stem)
+def test_no_figure_is_declared_twice(path: Path) -> None:
+    rows = [(row.precision, row.density, row.date) for row in spec(path.stem).declared]
+    assert len(rows) == len(set(rows))
+
+
+@pytest.mark.parametrize("path", DEVICES + RULES, ids=lambda path: path.stem)
+def test_every_file_begins_with_what_it_is(path: Path) -> None:
+    assert path.read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
+def test_every_rule_set_has_its_source_status_and_the_argument_for_its_reading(path: Path) -> None:
+    rules = catalog.rules(path.stem)
+    assert rules.id == path.stem
+    assert rules.source
+    assert rules.status
+    assert rules.reading_for
+    assert rules.reading_against
+    assert rules.examples
+    assert len({tier.id for tier in rules.tiers}) == len(rules.tiers)
+    for tier in rules.tiers:
+        assert re.search(r"[\u4e00-\u9fff]", tier.title_zh + tier.quote_zh)
+        assert tier.limits
+
+
+def test_all_devices_ship_and_no_two_claim_one_name() -> None:
+    assert len(DEVICES) >= 48
+    assert len(catalog.specs()) == len(DEVICES)
+    assert catalog.by_name(catalog.specs())
+
+
+# Typed by hand from the project's list of data sheet figures.
+@pytest.mark.parametrize(
+    ("device", "precision", "density", "tera", "provenance"),
+    [
+        ("h100-sxm", "fp32", "dense", 67, "S1"),
+        ("h100-sxm", "fp64", "dense", 34, "M"),
+        ("h100-sxm", "fp8_e4m3", "sparse", 3958, "S1"),
+        ("h100-nvl", "bf16", "dense", 835, "S2"),
+        ("h100-nvl", "fp32", "dense", 60, "M"),
+        ("a100-sxm-80", "tf32", "dense", 156, "S1"),
+        ("a100-sxm-80", "fp64", "dense", 9.7, "M"),
+        ("l4", "fp32", "dense", 30.3, "M"),
+        ("l40s", "fp32", "dense", 91.6, "S1"),
+        ("b200-sxm", "fp32", "dense", 75, "S3"),
+        ("gaudi3", "bf16", "dense", 1677, "S3"),
+        ("mi300x", "bf16", "dense", 1307.4, "S1"),
+        ("rtx-4090", "fp16_acc16", "dense", 330.3, "S3"),
+        ("rtx-5090", "fp4", "sparse", 3352, "S3"),
+        ("t4", "int4", "dense", 260, "S3"),
+        ("a311d", "int8", "unstated", 5, "S3"),
+        ("rk3588", "int8", "unstated", 6, "V"),
+        ("mtl-npu", "int8", "dense", 11.5, "V"),
+        ("orin-agx-64", "int8", "sparse", 275, "S3"),
+        ("hailo10h", "int4", "unstated", 40, "S3"),
+        ("x-elite", "unstated", "dense", 45, "S3"),
+    ],
+)
+def test_figures_are_those_of_the_list(
+    device: str, precision: str, density: str, tera: float, provenance: str
+) -> None:
+    (row,) = (row for row in spec(device).declared if (row.precision, row.density) == (precision, density))
+    assert row.ops_per_s == tera * 1e12
+    assert row.provenance == provenance
+
+
+def test_the_h100_pcie_has_two_dated_fp32_figures() -> None:
+    rows = [row for row in spec("h100-pcie").declared if row.precision == "fp32"]
+    assert {(row.ops_per_s, row.date) for row in rows} == {(51e12, "2022-10"), (48e12, "2022-03")}
+
+
+@pytest.mark.parametrize(
+    ("device", "share"),
+    [
+        ("h100-sxm", 0.80),
+        ("h200-sxm", 0.80),
+        ("a100-sxm-80", 0.87),
+        ("b200-sxm", 0.78),
+        ("mi300x", 0.51),
+        ("gaudi2", 0.97),
+    ],
+)
+def test_reference_shares_are_those_of_the_published_table(device: str, share: float) -> None:
+    (reference,) = spec(device).references
+    (whole,) = (
+        row.ops_per_s for row in spec(device).declared if (row.precision, row.density) == ("bf16", "dense")
+    )
+    assert round(reference.ops_per_s / whole, 2) == share
+
+
+def test_nobody_ships_a_default_reference() -> None:
+    with_reference = {read.id for read in catalog.specs() if read.references}
+    assert with_reference == {
+        "h100-sxm",
+        "h100-pcie",
+        "h200-sxm",
+        "a100-sxm-80",
+        "b200-sxm",
+        "mi300x",
+        "gaudi2",
+    }
+
+
+def test_figures_in_conflict_are_left_out_with_the_note_kept() -> None:
+    read = spec("b300-sxm")
+    assert {row.precision for row in read.declared}.isdisjoint({"int8", "fp4"})
+    assert "int8 CONFLICT" in read.note

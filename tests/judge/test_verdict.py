@@ -1,0 +1,371 @@
+"""The real judge on scripted figures: the rule's own example, and every word that it may say."""
+
+import dataclasses
+import math
+from typing import get_args
+
+import pytest
+from judge_cases import TERA, case, ceiling, codes, declared, device, estimate, figure, tier
+
+from bench.errors import EvidenceInvalid
+from bench.judge import catalog
+from bench.judge.claims import parse_claim
+from bench.judge.verdict import METHOD, METHODS, judge
+from bench.terms import DeclaredWord, ThresholdWord, Verdict
+
+H100_PCIE = device("NVIDIA H100 PCIe")
+L4 = device("NVIDIA L4")
+UNKNOWN = device("Nobody's Accelerator 9000")
+CPU = device("AMD EPYC 9B14", kind="cpu", family="cpu", selector="cpu")
+NPU = device("Some NPU", kind="npu", family="ort", selector="ort:NPU")
+
+
+# ------------------------------------------------------------------------------- the rule's own example
+
+
+def example() -> Verdict:
+    return judge(case(H100_PCIE, figures=[figure("fp32", 38.2, 0.3)]))
+
+
+def test_the_example_is_declared_48_and_meets_the_inference_tier_by_its_data_sheet() -> None:
+    row = tier(example(), "inference-server")
+    assert row.declared is not None
+    assert row.declared.ops_per_s == 48 * TERA
+    assert (row.declared_word, row.headline) == ("threshold-met", "threshold-met")
+
+
+def test_the_example_is_borne_out_with_share_080_against_074_to_082() -> None:
+    row = declared(example(), "fp32", 48)
+    assert row.word == "borne-out"
+    assert row.share is not None
+    assert row.reference is not None
+    assert round(row.share.value, 2) == 0.80
+    assert (round(row.reference.low, 2), round(row.reference.high, 2)) == (0.74, 0.82)
+
+
+def test_the_example_does_not_meet_the_tier_by_what_it_delivered_alone() -> None:
+    row = tier(example(), "inference-server")
+    assert row.delivered_word == "threshold-not-met"
+    assert row.kind == "gpu"
+
+
+def test_the_example_is_not_a_training_server() -> None:
+    row = tier(example(), "training-server")
+    assert (row.declared_word, row.delivered_word) == ("threshold-not-met", "threshold-not-met")
+
+
+def test_the_later_figure_of_51_is_judged_beside_that_of_48() -> None:
+    row = declared(example(), "fp32", 51)
+    assert row.word == "borne-out"
+    assert row.share is not None
+    assert round(row.share.value, 2) == 0.75
+
+
+def test_a_report_says_that_figure_and_reference_were_not_re_read() -> None:
+    assert {"declared-not-verified", "reference-not-verified"} <= codes(example())
+
+
+# ---------------------------------------------------------------------- is the declared figure borne out
+
+
+def test_an_h100_that_delivers_half_of_what_others_reach_is_not_borne_out() -> None:
+    verdict = judge(case(device("NVIDIA H100 80GB HBM3"), figures=[figure("bf16", 400, 2)]))
+    assert declared(verdict, "bf16", 989).word == "not-borne-out"
+
+
+def test_an_interval_that_crosses_the_reference_is_inconclusive() -> None:
+    verdict = judge(case(device("NVIDIA H100 80GB HBM3"), figures=[figure("bf16", 754.8, 1)]))
+    row = declared(verdict, "bf16", 989)
+    assert (row.word, row.reason) == ("inconclusive", "interval-crosses")
+
+
+def test_an_l4_at_030_of_its_declared_fp32_is_not_called_dishonest() -> None:
+    row = declared(judge(case(L4, figures=[figure("fp32", 9.1)])), "fp32", 30.3)
+    assert row.share is not None
+    assert round(row.share.value, 2) == 0.30
+    assert (row.word, row.reason, row.reference) == ("no-reference", "nobody-measured-it", None)
+
+
+def test_a_precision_that_was_not_measured_is_inconclusive() -> None:
+    row = declared(example(), "bf16", 756)
+    assert (row.word, row.reason, row.share) == ("inconclusive", "precision-not-measured", None)
+
+
+def test_why_no_row_counts_is_passed_on() -> None:
+    verdict = judge(case(H100_PCIE, figures=[figure("fp32", None, reason="arithmetic-differs")]))
+    assert declared(verdict, "fp32", 48).reason == "arithmetic-differs"
+    assert tier(verdict, "inference-server").delivered_reason == "arithmetic-differs"
+
+
+@pytest.mark.parametrize(
+    ("precision", "tera", "reason"),
+    [("bf16", 1513, "sparse"), ("fp64_tc", 51, "precision-unknown")],
+)
+def test_sparse_and_unknown_figures_of_a_data_sheet_are_not_comparable(
+    precision: str, tera: float, reason: str
+) -> None:
+    row = declared(judge(case(H100_PCIE, figures=[figure("bf16", 600)])), precision, tera)
+    assert (row.word, row.reason, row.share) == ("not-comparable", reason, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("int8=10TOPS,sparse", "sparse"),
+        ("int8=10TOPS,dense,gpu+npu", "sum-of-engines"),
+        ("int8=10TOPS,dense,npu", "other-engine"),
+    ],
+)
+def test_a_claim_that_is_not_like_for_like_is_not_comparable(text: str, reason: str) -> None:
+    verdict = judge(case(CPU, figures=[figure("int8", 1, of="cpu")], claims=[parse_claim(text)]))
+    row = declared(verdict, "int8", 10)
+    assert (row.word, row.reason) == ("not-comparable", reason)
+
+
+def test_the_words_do_not_accuse_a_board_whose_figure_is_third_hand() -> None:
+    spec = next(spec for spec in catalog.specs() if spec.id == "a311d")
+    slow = [figure("int8", 0.5, 0.01, of="ort:NPU")]
+    verdict = judge(case(NPU, figures=slow, specs={"ort:NPU": spec}))
+    assert declared(verdict, "int8", 5).word == "no-reference"
+    assert "declared-not-verified" in codes(verdict)
+
+
+def test_a_route_that_falls_short_demonstrates_nothing() -> None:
+    spec = catalog.device_spec(device("NVIDIA H100 80GB HBM3"))
+    through_ort = device("NVIDIA H100 80GB HBM3", family="ort")
+    verdict = judge(case(through_ort, figures=[figure("bf16", 200)], specs={"cuda:0": spec}))
+    assert declared(verdict, "bf16", 989).word == "not-demonstrated"
+
+
+def test_documents_of_one_vendor_that_disagree_contradict_the_figure() -> None:
+    spec = catalog.device_spec(H100_PCIE)
+    assert spec is not None
+    rows = tuple(dataclasses.replace(row, contradicted_by="NVIDIA, page 2") for row in spec.declared)
+    specs = {"cuda:0": dataclasses.replace(spec, declared=rows)}
+    verdict = judge(case(H100_PCIE, figures=[figure("fp32", 38.2)], specs=specs))
+    assert declared(verdict, "fp32", 48).word == "contradicted"
+    assert tier(verdict, "inference-server").declared_word == "inconclusive"
+
+
+def test_a_figure_above_the_ceiling_is_implausible_and_meets_nothing() -> None:
+    verdict = judge(case(H100_PCIE, figures=[figure("fp32", 60)], delivered=[ceiling("fp32", 52)]))
+    assert declared(verdict, "fp32", 48).word == "implausible"
+    row = tier(verdict, "inference-server")
+    assert (row.delivered_word, row.delivered_reason) == ("inconclusive", "above-ceiling")
+    assert "delivered-above-ceiling" in codes(verdict)
+
+
+def test_a_figure_above_the_declared_one_and_below_the_ceiling_is_honest_boost() -> None:
+    verdict = judge(case(H100_PCIE, figures=[figure("fp32", 49)], delivered=[ceiling("fp32", 52)]))
+    assert declared(verdict, "fp32", 48).word == "borne-out"
+
+
+# ------------------------------------------------------------------------------------------ typed claims
+
+
+def test_a_typed_claim_of_1000_tflops_meets_nothing() -> None:
+    claims = [parse_claim("fp32=1,000TFLOPS")]
+    verdict = judge(case(UNKNOWN, figures=[figure("fp32", 38.2)], claims=claims))
+    for name in ("training-server", "inference-server", "edge-device"):
+        row = tier(verdict, name)
+        assert (row.declared_word, row.headline) == ("stated-only", "stated-only")
+
+
+def test_a_typed_claim_leaves_the_sourced_figure_in_its_place() -> None:
+    claims = [parse_claim("fp32=1,000TFLOPS")]
+    verdict = judge(case(H100_PCIE, figures=[figure("fp32", 38.2)], claims=claims))
+    row = tier(verdict, "training-server")
+    assert row.declared is not None
+    assert (row.declared.ops_per_s, row.declared_word) == (48 * TERA, "threshold-not-met")
+
+
+def test_a_claim_of_1000_tflops_is_shown_against_the_ceiling_and_what_was_delivered() -> None:
+    claims = [parse_claim("fp32=1,000TFLOPS,dense")]
+    verdict = judge(
+        case(H100_PCIE, figures=[figure("fp32", 38.2)], claims=claims, delivered=[ceiling("fp32", 52)])
+    )
+    row = declared(verdict, "fp32", 1000)
+    assert row.share is not None
+    assert round(row.share.value, 3) == 0.038
+    assert row.word == "not-borne-out"
+    (finding,) = (finding for finding in verdict.findings if finding.code == "claim-above-ceiling")
+    assert finding.numbers == {"claimed": 1000 * TERA, "ceiling": 52 * TERA}
+
+
+def test_an_unstated_density_lowers_a_bad_verdict_to_inconclusive() -> None:
+    claims = [parse_claim("fp32=1,000TFLOPS")]
+    verdict = judge(case(H100_PCIE, figures=[figure("fp32", 38.2)], claims=claims))
+    row = declared(verdict, "fp32", 1000)
+    assert (row.word, row.reason) == ("inconclusive", "density-unstated")
+
+
+@pytest.mark.parametrize(("claimed", "found"), [(1513, True), (756, False), (1800, False)])
+def test_a_claim_of_twice_the_dense_figure_is_probably_the_sparse_one(claimed: int, found: bool) -> None:
+    verdict = judge(case(H100_PCIE, claims=[parse_claim(f"bf16={claimed}TFLOPS")]))
+    assert ("claim-probably-sparse" in codes(verdict)) is found
+
+
+# ------------------------------------------------------------------------------------------------- tiers
+
+
+def test_a_device_without_fp32_is_inconclusive_for_the_server_tiers() -> None:
+    spec = next(spec for spec in catalog.specs() if spec.id == "gaudi2")
+    gaudi = device("Gaudi 2", kind="accelerator")
+    verdict = judge(case(gaudi, figures=[figure("bf16", 400)], specs={"cuda:0": spec}))
+    for name in ("training-server", "inference-server"):
+        row = tier(verdict, name)
+        assert (row.declared_word, row.declared_reason) == ("inconclusive", "precision-not-declared")
+        assert (row.delivered_word, row.delivered_reason) == ("inconclusive", "precision-not-measured")
+        assert row.headline == "inconclusive"
+
+
+def test_an_unknown_device_has_no_declared_figure_and_its_delivered_one_is_still_judged() -> None:
+    verdict = judge(case(UNKNOWN, figures=[figure("fp32", 50)]))
+    row = tier(verdict, "inference-server")
+    assert verdict.declared == ()
+    assert (row.declared, row.declared_word, row.declared_reason) == (
+        None,
+        "inconclusive",
+        "no-declared-figure",
+    )
+    assert (row.delivered_word, row.headline) == ("threshold-met", "inconclusive")
+    assert "no-declared-figure" in codes(verdict)
+
+
+def test_an_interval_across_the_line_is_inconclusive() -> None:
+    row = tier(judge(case(UNKNOWN, figures=[figure("fp32", 45.1, 0.3)])), "inference-server")
+    assert (row.delivered_word, row.delivered_reason) == ("inconclusive", "interval-crosses")
+
+
+def test_figures_are_compared_unrounded() -> None:
+    below = tier(judge(case(UNKNOWN, figures=[figure("fp32", 44.9999, 0)])), "inference-server")
+    exact = tier(judge(case(UNKNOWN, figures=[figure("fp32", 45, 0)])), "inference-server")
+    assert (below.delivered_word, exact.delivered_word) == ("threshold-not-met", "threshold-met")
+
+
+def test_a_decided_by_delivered_rule_takes_its_headline_from_the_measurement() -> None:
+    rules = dataclasses.replace(catalog.rules("tw-ai-hardware-2024"), decided_by="delivered")
+    verdict = judge(case(H100_PCIE, figures=[figure("fp32", 38.2)], rules=rules))
+    assert tier(verdict, "inference-server").headline == "threshold-not-met"
+
+
+def test_declarations_on_both_sides_of_the_line_are_inconclusive() -> None:
+    spec = catalog.device_spec(H100_PCIE)
+    assert spec is not None
+    rows = tuple(
+        dataclasses.replace(row, ops_per_s=44 * TERA) if row.ops_per_s == 48 * TERA else row
+        for row in spec.declared
+    )
+    verdict = judge(case(H100_PCIE, specs={"cuda:0": dataclasses.replace(spec, declared=rows)}))
+    row = tier(verdict, "inference-server")
+    assert (row.declared_word, row.declared_reason) == ("inconclusive", "declarations-differ")
+
+
+def test_a_density_that_nobody_stated_does_not_meet_a_tier() -> None:
+    spec = next(spec for spec in catalog.specs() if spec.id == "rk3588")
+    row = tier(judge(case(NPU, specs={"ort:NPU": spec})), "edge-device", "int8", of="ort:NPU")
+    assert (row.declared_word, row.declared_reason) == ("inconclusive", "density-unstated")
+
+
+def test_a_cpu_that_passes_the_edge_tier_says_nothing_about_an_npu() -> None:
+    verdict = judge(case(CPU, figures=[figure("int8", 6, of="cpu")]))
+    row = tier(verdict, "edge-device", "int8", of="cpu")
+    assert (row.kind, row.delivered_word) == ("cpu", "threshold-met")
+    assert "cpu-not-npu" in codes(verdict)
+
+
+def test_a_claim_for_the_npu_is_not_the_cpus_declared_figure() -> None:
+    verdict = judge(case(CPU, claims=[parse_claim("int8=5TOPS,dense,npu")]))
+    row = tier(verdict, "edge-device", "int8", of="cpu")
+    assert (row.declared, row.declared_reason) == (None, "no-declared-figure")
+
+
+def test_a_cpu_cannot_be_a_gpu_server_however_fast() -> None:
+    row = tier(judge(case(CPU, figures=[figure("fp32", 50, of="cpu")])), "inference-server", of="cpu")
+    assert (row.delivered_word, row.delivered_reason) == ("inconclusive", "kind-not-named")
+    slow = tier(judge(case(CPU, figures=[figure("fp32", 0.2, of="cpu")])), "inference-server", of="cpu")
+    assert slow.delivered_word == "threshold-not-met"
+
+
+def test_the_edge_tier_takes_the_floating_precision_that_the_claim_names() -> None:
+    verdict = judge(case(UNKNOWN, figures=[figure("fp16", 9)], claims=[parse_claim("fp16=11TFLOPS")]))
+    assert tier(verdict, "edge-device", "fp16").delivered_word == "threshold-met"
+    without = judge(case(UNKNOWN, figures=[figure("fp16", 9)]))
+    assert {row.precision for row in without.thresholds if row.tier == "edge-device"} == {"int8"}
+
+
+def test_accelerators_measured_one_by_one_do_not_make_a_system() -> None:
+    two = [device("NVIDIA L40S"), device("NVIDIA L40S", selector="cuda:1")]
+    figures = [figure("fp32", 60), figure("fp32", 60, of="cuda:1")]
+    row = tier(judge(case(*two, figures=figures)), "inference-server", of="cuda:1")
+    assert (row.delivered_word, row.delivered_reason) == ("inconclusive", "not-measured-at-once")
+
+
+def test_a_server_is_judged_by_its_accelerator_and_not_by_the_cpu_beside_it() -> None:
+    verdict = judge(case(H100_PCIE, CPU, figures=[figure("fp32", 38.2), figure("fp32", 1, of="cpu")]))
+    assert {row.device for row in verdict.thresholds if row.tier == "inference-server"} == {"cuda:0"}
+    assert tier(verdict, "inference-server").headline == "threshold-met"
+
+
+# ------------------------------------------------------------------------------------ what may be said
+
+
+def test_quick_never_yields_a_positive_verdict() -> None:
+    figures = [figure("fp32", 60), figure("int8", 1400)]
+    verdict = judge(case(H100_PCIE, figures=figures, quick=True))
+    words = {row.word for row in verdict.declared}
+    words |= {
+        word for row in verdict.thresholds for word in (row.declared_word, row.delivered_word, row.headline)
+    }
+    assert "smoke-test" in words
+    assert not words & {"borne-out", "not-borne-out", "threshold-met", "threshold-not-met"}
+
+
+def test_a_report_below_the_assurance_of_the_rule_is_never_positive() -> None:
+    rules = dataclasses.replace(catalog.rules("tw-ai-hardware-2024"), minimum_assurance="A1")
+    verdict = judge(case(H100_PCIE, figures=[figure("fp32", 60)], rules=rules))
+    row = tier(verdict, "inference-server")
+    assert (row.headline, row.declared_reason) == ("inconclusive", "assurance-below-minimum")
+    assert declared(verdict, "fp32", 48).word == "inconclusive"
+
+
+def test_the_words_are_those_of_the_page_and_eligible_is_none_of_them() -> None:
+    assert set(get_args(DeclaredWord)) == {
+        "borne-out",
+        "not-borne-out",
+        "no-reference",
+        "not-demonstrated",
+        "not-comparable",
+        "contradicted",
+        "implausible",
+        "inconclusive",
+        "smoke-test",
+    }
+    assert set(get_args(ThresholdWord)) == {
+        "threshold-met",
+        "threshold-not-met",
+        "inconclusive",
+        "stated-only",
+        "smoke-test",
+    }
+
+
+def test_findings_carry_codes_and_numbers_and_no_sentences() -> None:
+    claims = [parse_claim("fp32=100TFLOPS")]
+    verdict = judge(
+        case(H100_PCIE, figures=[figure("fp32", 60)], claims=claims, delivered=[ceiling("fp32", 52)])
+    )
+    for finding in verdict.findings:
+        assert " " not in finding.code
+        assert all(math.isfinite(value) for value in finding.numbers.values())
+
+
+def test_every_version_of_the_method_stays_in_the_table() -> None:
+    assert METHOD in METHODS
+    assert judge(case(UNKNOWN)).method == METHOD
+    with pytest.raises(EvidenceInvalid, match=r"verdict/0.*known are verdict/1"):
+        judge(case(UNKNOWN), method="verdict/0")
+
+
+def test_scripted_estimates_hold_what_they_say() -> None:
+    assert estimate(38.2, 0.3).low == pytest.approx(37.9 * TERA)
