@@ -11,6 +11,7 @@ from typing import Literal
 Scalar = str | int | float | bool
 Operation = Literal["gemm", "conv"]
 Family = Literal["cpu", "cuda", "ort"]
+DeviceKind = Literal["cpu", "gpu", "npu", "accelerator"]
 Status = Literal["info", "warning", "failure"]
 
 # Elements as they lie in memory. "u8" carries zero point 128, so that its values are s8's plus 128.
@@ -46,7 +47,7 @@ class Device:
 
     selector: str
     family: Family
-    kind: str
+    kind: DeviceKind
     name: str
     vendor: str | None
     facts: tuple[Fact, ...]
@@ -400,7 +401,7 @@ class DeviceSpec:
 
     id: str
     name: str
-    kind: str
+    kind: DeviceKind
     names: tuple[str, ...]
     declared: tuple[Declaration, ...]
     references: tuple[Reference, ...]
@@ -430,7 +431,7 @@ class Tier:
     quote_en: str
     quote_zh: str
     scope: Literal["system", "device"]
-    kinds: tuple[str, ...]
+    kinds: tuple[DeviceKind, ...]
     limits: tuple[Limit, ...]
 
 
@@ -463,7 +464,7 @@ class BorneOut:
     """Question one: is the declared figure borne out by what was delivered?"""
 
     device: str
-    kind: str
+    kind: DeviceKind
     declared: Declaration
     delivered: Estimate | None
     share: Estimate | None
@@ -481,7 +482,7 @@ class Threshold:
 
     tier: str
     device: str
-    kind: str
+    kind: DeviceKind
     precision: str
     limit: float
     declared: Declaration | None

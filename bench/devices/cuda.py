@@ -153,7 +153,7 @@ def _look_at(nvml: Nvml, index: int) -> Device | Unavailable:
     name = next(
         (str(item.value) for item in facts if item.name == "name" and item.value is not None), "unnamed GPU"
     )
-    return Device(selector=selector, family="cuda", kind="GPU", name=name, vendor="NVIDIA", facts=facts)
+    return Device(selector=selector, family="cuda", kind="gpu", name=name, vendor="NVIDIA", facts=facts)
 
 
 def _none(code: str, detail: str) -> Inventory:

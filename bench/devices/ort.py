@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from bench.devices.family import DeviceFamily, Inventory
 from bench.devices.tree import absent
-from bench.terms import Device, Fact, Scalar, Unavailable
+from bench.terms import Device, DeviceKind, Fact, Scalar, Unavailable
 
 INSTALL = "pip install 'compute-evidence[measure]'"
 OFFER = "onnxruntime get_ep_devices()"
@@ -78,17 +78,20 @@ def _here() -> Inventory:
 FAMILY = DeviceFamily(name="ort", look=_here)
 
 
+_KINDS: dict[str, DeviceKind] = {"CPU": "cpu", "GPU": "gpu", "NPU": "npu"}
+
+
 def _devices(offered: Iterable[Any], whole: tuple[Fact, ...]) -> Iterator[Device]:
     """Several devices of one EP and type are numbered in the order in which the EP offers them."""
     seen: Counter[str] = Counter()
     for each in offered:
-        kind = each.device.type.name
-        route = f"ort:{each.ep_name}:{kind}"
+        hardware = each.device.type.name
+        route = f"ort:{each.ep_name}:{hardware}"
         yield Device(
             selector=f"{route}:{seen[route]}",
             family="ort",
-            kind=kind,
-            name=each.device.metadata.get("Description") or f"{each.device.vendor or 'unnamed'} {kind}",
+            kind=_KINDS.get(hardware, "accelerator"),
+            name=each.device.metadata.get("Description") or f"{each.device.vendor or 'unnamed'} {hardware}",
             vendor=each.device.vendor or None,
             facts=(*_facts(each), *whole),
         )

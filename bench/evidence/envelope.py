@@ -19,7 +19,7 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 # Vendor, auditor and a few witnesses; each further one costs a pass over the payload per trusted key.
 MAX_SIGNATURES = 16
 
-_READ, _STRICT = 0, 1
+STEP = 1
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -49,8 +49,8 @@ def to_json(envelope: Envelope) -> bytes:
 
 
 def parse(data: bytes) -> Envelope:
-    """The envelope that `data` spells. Raises EvidenceInvalid: step 0 if it is not JSON, 1 if not strict."""
-    outer = _members(read_json(data, step=_READ), "the envelope", ("payload", "payloadType", "signatures"))
+    """The envelope that `data` spells. Raises EvidenceInvalid (step 1)."""
+    outer = _members(read_json(data, step=STEP), "the envelope", ("payload", "payloadType", "signatures"))
     kind, signatures = outer["payloadType"], outer["signatures"]
     if kind != PAYLOAD_TYPE:
         raise _refused(f"payloadType is {_shown(kind)}, expected {PAYLOAD_TYPE}")
@@ -113,4 +113,4 @@ def _shown(value: object) -> str:
 
 
 def _refused(reason: str) -> EvidenceInvalid:
-    return EvidenceInvalid(f"not an envelope that can be accepted: {reason}.", step=_STRICT)
+    return EvidenceInvalid(f"not an envelope that can be accepted: {reason}.", step=STEP)

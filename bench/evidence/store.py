@@ -101,11 +101,14 @@ def _read_regular(path: Path, limit: int) -> bytes:
     try:
         # Without O_NONBLOCK opening a FIFO would wait for a writer for ever.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise ValueError("it is not a regular file")
-            data = b"" if status.st_size > limit else file.read(limit + 1)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                data = b"" if status.st_size > limit else file.read(limit + 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise UsageError(
             f"cannot read {path}: {_why(error)}. Give the path of a file that exists."

@@ -18,6 +18,7 @@ from bench.terms import (
     Declaration,
     Density,
     Device,
+    DeviceKind,
     DeviceSpec,
     Limit,
     Provenance,
@@ -26,7 +27,7 @@ from bench.terms import (
     Tier,
 )
 
-KINDS = ("cpu", "gpu", "npu", "accelerator")
+KINDS: tuple[DeviceKind, ...] = get_args(DeviceKind)
 UNITS = ("TFLOPS", "TOPS")
 ASSURANCE_LEVELS = ("A0", "A1", "A2", "A3")
 

@@ -98,7 +98,7 @@ def fact(device: Device, name: str) -> Fact:
 
 def test_a_gpu_is_named_by_nvml() -> None:
     device = only_device(ScriptedNvml())
-    assert (device.selector, device.family, device.kind) == ("cuda:0", "cuda", "GPU")
+    assert (device.selector, device.family, device.kind) == ("cuda:0", "cuda", "gpu")
     assert (device.name, device.vendor) == ("NVIDIA H100 80GB HBM3", "NVIDIA")
 
 

@@ -80,7 +80,7 @@ def test_a_device_is_selected_by_provider_type_and_index() -> None:
 
 
 def test_the_kind_is_the_hardwares_own_type() -> None:
-    assert [item.kind for item in devices(CPU, NPU)] == ["CPU", "NPU"]
+    assert [item.kind for item in devices(CPU, NPU)] == ["cpu", "npu"]
 
 
 def test_identity_is_what_the_provider_tells() -> None:
@@ -185,4 +185,4 @@ def test_the_real_cpu_provider_is_a_device_here() -> None:
     if not found.devices:
         pytest.skip(found.unavailable[0].detail)
     (device,) = [item for item in found.devices if item.selector == "ort:CPUExecutionProvider:CPU:0"]
-    assert (device.kind, device.fact("same-silicon-as")) == ("CPU", "cpu")
+    assert (device.kind, device.fact("same-silicon-as")) == ("cpu", "cpu")

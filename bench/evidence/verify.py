@@ -1,0 +1,221 @@
+"""`bench verify`: numbered steps over one file, each yielding what it found; a failing step raises.
+
+0 read, limits · 1 envelope · 2 signature · 3 decode · 4 rule set and profiles · 5 challenge ·
+6 recompute counts and figures · 7 openings · 8 recompute the verdict · 9 plausibility.
+It reads and recomputes, writes nothing, and calls the very functions that `bench run` called.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bench.errors import EvidenceInvalid
+from bench.evidence import envelope, statement, store
+from bench.evidence.printable import printable
+from bench.evidence.trust import Signer, Trusted, check_signatures
+from bench.judge import catalog
+from bench.judge.conclusion import Conclusion, Observed, conclude, profile_digests
+from bench.judge.verdict import METHODS
+from bench.terms import Envelope, Evidence, Measurement, RuleSet, Scalar, Visit
+from bench.workload import opcount
+from bench.workload.registry import kernels
+
+NAMES = (
+    "read",
+    "envelope",
+    "signature",
+    "decode",
+    "rules-and-profiles",
+    "challenge",
+    "recompute-figures",
+    "openings",
+    "recompute-verdict",
+    "plausibility",
+)
+
+# A clock that is ahead by more than this makes a report from the future; hosts without NTP drift by
+# minutes, so that a day accuses nobody.
+_FUTURE = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A step that did not fail: its number, a code for what it found, and the code's values."""
+
+    number: int
+    code: str
+    values: dict[str, Scalar]
+
+    @property
+    def name(self) -> str:
+        return NAMES[self.number]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the verifier asks for: who is trusted, which rules, and how old evidence may be."""
+
+    signers: Sequence[Signer]
+    now: datetime
+    rules_file: str | None = None
+    max_age: timedelta | None = None
+
+
+@dataclass(slots=True)
+class Verified:
+    """Filled step by step; `evidence` is set only from bytes whose signature was checked."""
+
+    envelope: Envelope | None = None
+    signers: tuple[Trusted, ...] = ()
+    evidence: Evidence | None = None
+    rules: RuleSet | None = None
+
+
+def verify(path: Path, request: Request, found: Verified) -> Iterator[Step]:
+    """Run the steps in order over the file at `path`, filling `found`.
+
+    Raises EvidenceInvalid, SignatureNotTrusted or ChallengeRefused at the step that fails, and
+    UsageError when there is no such file.
+    """
+    data = store.read_limited(path)
+    yield Step(number=0, code="read", values={"bytes": len(data)})
+    signed = found.envelope = envelope.parse(data)
+    number = envelope.report_number(signed)
+    yield Step(number=1, code="envelope", values={"report": number, "signatures": len(signed.signatures)})
+    found.signers = check_signatures(signed, request.signers, request.now)
+    who = ", ".join(f"{signer.principal} ({signer.fingerprint})" for signer in found.signers)
+    yield Step(number=2, code=_signature_code(found.signers), values={"who": who})
+    evidence = statement.parse(signed.payload)
+    yield Step(number=3, code="decoded", values={"format": evidence.format, "created": evidence.created})
+    rules = found.rules = _rules(evidence, request.rules_file)
+    yield Step(number=4, code="rules", values={"rules": rules.id, "status": rules.status})
+    yield Step(number=5, code="no-challenge", values={})
+    _same_counts(evidence)
+    conclusion = _recompute(evidence, rules)
+    samples = sum(len(visit.samples) for m in evidence.measurements for visit in m.visits)
+    yield Step(number=6, code="recomputed", values={"rows": len(evidence.measurements), "samples": samples})
+    yield Step(number=7, code="no-openings", values={})
+    if conclusion.verdict != evidence.verdict:
+        raise EvidenceInvalid("the verdict in the file is not the one that follows from its samples.", step=8)
+    found.evidence = evidence
+    yield Step(number=8, code="verdict", values={"method": evidence.verdict.method})
+    yield Step(number=9, code="plausible", values=_plausible(evidence, request))
+
+
+def _signature_code(signers: Sequence[Trusted]) -> str:
+    return "signed-by-self" if all(signer.principal == "self" for signer in signers) else "signed"
+
+
+def _rules(evidence: Evidence, rules_file: str | None) -> RuleSet:
+    """The rule set of the evidence: the shipped one, or `rules_file`, if its digest is the same."""
+    name = rules_file
+    if name is None:
+        name = evidence.rules.name
+        if name not in catalog.rule_ids():
+            raise EvidenceInvalid(
+                f"rule set {printable(name)} is not shipped with this bench ({', '.join(catalog.rule_ids())}): "
+                "give its file with --rules FILE.toml.",
+                step=4,
+            )
+    rules = catalog.rules(name)
+    if rules.digest != evidence.rules.sha256:
+        raise EvidenceInvalid(
+            f"rule set {rules.id}: the evidence was judged by one with digest {evidence.rules.sha256[:12]}, "
+            f"this one has {rules.digest[:12]}. Give the right file with --rules FILE.toml.",
+            step=4,
+        )
+    if profile_digests(evidence.devices) != evidence.profiles:
+        raise EvidenceInvalid(
+            "the device profiles named in the evidence are not the shipped ones. Verify with the version "
+            f"of bench that wrote it ({printable(evidence.harness.version)}).",
+            step=4,
+        )
+    _require_sections(evidence, rules)
+    return rules
+
+
+def _require_sections(evidence: Evidence, rules: RuleSet) -> None:
+    """A section that the rule set requires and that is empty is a failure."""
+    for name in rules.required_sections:
+        if not getattr(evidence, name, ()):
+            raise EvidenceInvalid(f"the rule set requires the section {name}, and it is empty.", step=4)
+
+
+def _same_counts(evidence: Evidence) -> None:
+    """Every workload is one that a kernel of this program runs, and counts what its shape counts."""
+    known = {(k.name, k.backend, k.operation, form) for k in kernels().values() for form in k.forms}
+    selectors = {device.selector for device in evidence.devices}
+    if len(evidence.measurements) != evidence.planned_rows:
+        raise EvidenceInvalid(
+            f"{evidence.planned_rows} rows were planned and {len(evidence.measurements)} are there.", step=6
+        )
+    for measurement in evidence.measurements:
+        workload = measurement.workload
+        row = printable(workload.row)
+        if (workload.kernel, workload.backend, workload.operation, workload.form) not in known:
+            raise EvidenceInvalid(f"{row} is no workload of this version of bench.", step=6)
+        if workload.device not in selectors:
+            raise EvidenceInvalid(f"{row} ran on a device that the evidence does not describe.", step=6)
+        if workload.seed != evidence.nonce:
+            raise EvidenceInvalid(f"{row}: the operands were not seeded by the evidence's nonce.", step=6)
+        if opcount.cost(workload.shape, workload.form) != measurement.cost:
+            raise EvidenceInvalid(f"{row}: the count of operations is not that of its shape.", step=6)
+        _sound_samples(measurement, row)
+
+
+def _sound_samples(measurement: Measurement, row: str) -> None:
+    for visit in measurement.visits:
+        if any(sample.host_ns <= 0 or sample.launches <= 0 for sample in (*visit.settle, *visit.samples)):
+            raise EvidenceInvalid(f"{row}: a sample has no time or no launches.", step=6)
+
+
+def _recompute(evidence: Evidence, rules: RuleSet) -> Conclusion:
+    if evidence.verdict.method not in METHODS:
+        raise EvidenceInvalid(
+            f"judging method {printable(evidence.verdict.method)} is not known to this bench. Update bench.", step=8
+        )
+    observed = Observed(
+        devices=evidence.devices,
+        measurements=evidence.measurements,
+        telemetry=evidence.telemetry,
+        claims=evidence.claims,
+        quick=evidence.mode == "quick",
+        assurance=evidence.assurance,
+    )
+    conclusion = conclude(observed, rules, method=evidence.verdict.method)
+    if (conclusion.delivered, conclusion.figures) != (evidence.delivered, evidence.figures):
+        raise EvidenceInvalid("the figures in the file are not the ones that follow from its samples.", step=6)
+    return conclusion
+
+
+def _plausible(evidence: Evidence, request: Request) -> dict[str, Scalar]:
+    """Step 9: times in order, an age that is allowed. Returns what was looked at."""
+    for measurement in evidence.measurements:
+        _in_order(measurement.visits, printable(measurement.workload.row))
+    moments = [reading.at_ns for reading in evidence.telemetry]
+    if moments != sorted(moments):
+        raise EvidenceInvalid("the telemetry's times run backwards.", step=9)
+    try:
+        created = datetime.strptime(evidence.created, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise EvidenceInvalid(f"{printable(evidence.created)} is no time of the form 2026-01-31T12:00:00Z.", step=9) from None
+    age = request.now - created
+    if age < -_FUTURE:
+        raise EvidenceInvalid(f"it says it was made at {evidence.created}, which is in the future.", step=9)
+    if request.max_age is not None and age > request.max_age:
+        raise EvidenceInvalid(
+            f"it was made at {evidence.created}, {age.days} days ago: older than --max-age allows "
+            f"({request.max_age.days} days).",
+            step=9,
+        )
+    return {"age_days": max(0, age.days)}
+
+
+def _in_order(visits: Sequence[Visit], row: str) -> None:
+    """Samples follow each other without overlap."""
+    end = 0
+    for sample in (sample for visit in visits for sample in (*visit.settle, *visit.samples)):
+        if sample.start_ns < end:
+            raise EvidenceInvalid(f"{row}: samples overlap in time.", step=9)
+        end = sample.start_ns + sample.host_ns

@@ -1,0 +1,189 @@
+"""What a run will do, as a value: known, checked and refused before the first measurement."""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+from bench.errors import CannotMeasure, UsageError
+from bench.measure import search
+from bench.measure.stopping import Schedule, schedule
+from bench.precision import precision
+from bench.terms import (
+    Claim,
+    ConvShape,
+    Device,
+    Form,
+    GemmShape,
+    Operation,
+    RuleSet,
+    Shape,
+    Unavailable,
+    Workload,
+)
+from bench.units import format_bytes
+from bench.workload import opcount
+from bench.workload.kernel import Kernel
+from bench.workload.operands import OPERAND_SETS
+from bench.workload.registry import kernels
+
+# A default run ends in under three minutes with its imports, checks and writing; a quick one in
+# twenty seconds.
+DEFAULT_LIMIT_S = 145.0
+QUICK_LIMIT_S = 11.0
+# Shorter than this, five visits to every row have no window left.
+LEAST_LIMIT_S = 5.0
+
+# What a smoke test runs when nothing else is asked: the precisions that AI figures are given in.
+_QUICK_PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRow:
+    """A row to measure, or the reason why it cannot be: then it is reported, not dropped."""
+
+    workload: Workload
+    ladder: tuple[Shape, ...]
+    threads: int
+    unavailable: Unavailable | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything `bench run` decided from its arguments and the devices."""
+
+    devices: tuple[Device, ...]
+    rows: tuple[PlannedRow, ...]
+    schedule: Schedule
+    limit_s: float
+    quick: bool
+    claims: tuple[Claim, ...]
+    rules: RuleSet
+    nonce: str
+    room: int
+
+
+def ladder(operation: Operation, family: str, *, quick: bool) -> tuple[Shape, ...]:
+    """The public ladder of shapes for a device family, from profiles/ladders."""
+    text = resources.files("bench.profiles").joinpath("ladders", f"{family}.toml").read_text("utf-8")
+    rungs = tomllib.loads(text)[operation]
+    kind = GemmShape if operation == "gemm" else ConvShape
+    shapes = [{k: v for k, v in rung.items() if k != "quick"} for rung in rungs if rung["quick"] or not quick]
+    return tuple(kind(**shape) for shape in shapes)
+
+
+def make(
+    *,
+    devices: Sequence[Device],
+    precisions: Sequence[str],
+    claims: Sequence[Claim],
+    rules: RuleSet,
+    quick: bool,
+    limit_s: float | None,
+    nonce: str,
+    room: int,
+) -> Plan:
+    """The plan, or UsageError / CannotMeasure saying why there cannot be one.
+
+    `room` is the memory in bytes that operands may take together. No precisions means the default.
+    """
+    limit = limit_s if limit_s is not None else (QUICK_LIMIT_S if quick else DEFAULT_LIMIT_S)
+    if limit < LEAST_LIMIT_S:
+        raise UsageError(f"--time {limit:g}s is too short: expected at least {LEAST_LIMIT_S:g}s.")
+    asked = tuple(dict.fromkeys(precision(name).name for name in precisions))
+    rows = [row for device in devices for row in _rows(device, asked, quick=quick, nonce=nonce)]
+    _refuse_unmeasured(devices, asked, rows)
+    # What the machine can hold is shared evenly; half stays free for the backends' own buffers.
+    room_per_row = room // 2 // len(rows)
+    _refuse_without_room(rows, room_per_row)
+    measurable = sum(row.unavailable is None for row in rows)
+    return Plan(
+        devices=tuple(devices),
+        rows=tuple(rows),
+        schedule=schedule(measurable, limit, quick=quick),
+        limit_s=limit,
+        quick=quick,
+        claims=tuple(claims),
+        rules=rules,
+        nonce=nonce,
+        room=room // 2,
+    )
+
+
+def _rows(device: Device, asked: tuple[str, ...], *, quick: bool, nonce: str) -> list[PlannedRow]:
+    rows = []
+    for kernel in kernels().values():
+        if device.family not in kernel.families:
+            continue
+        for form in _forms(kernel, asked, quick=quick):
+            reason = kernel.unavailable(form, device)
+            # A form for other processors is no row of this one's.
+            if reason is None or reason.code != "not-applicable":
+                rows.append(_row(device, kernel, form, reason, quick=quick, nonce=nonce))
+    return rows
+
+
+def _forms(kernel: Kernel, asked: tuple[str, ...], *, quick: bool) -> list[Form]:
+    """The forms to run; a quick run takes the first of each precision."""
+    wanted = asked or (_QUICK_PRECISIONS if quick else ())
+    forms = [form for form in kernel.forms if not wanted or form.precision in wanted]
+    if not quick:
+        return forms
+    first = {form.precision: form for form in reversed(forms)}
+    return [form for form in forms if first[form.precision] is form]
+
+
+def _row(
+    device: Device, kernel: Kernel, form: Form, reason: Unavailable | None, *, quick: bool, nonce: str
+) -> PlannedRow:
+    most = OPERAND_SETS[form.operand_set].k_max
+    shapes = [s for s in ladder(kernel.operation, device.family, quick=quick) if opcount.reduction(s) <= most]
+    workload = Workload(
+        device=device.selector,
+        kernel=kernel.name,
+        backend=kernel.backend,
+        operation=kernel.operation,
+        form=form,
+        shape=min(shapes, key=opcount.ops),
+        seed=nonce,
+    )
+    threads = device.fact("threads-usable")
+    return PlannedRow(
+        workload=workload,
+        ladder=tuple(shapes),
+        threads=threads if isinstance(threads, int) else 1,
+        unavailable=reason,
+    )
+
+
+def _refuse_unmeasured(devices: Sequence[Device], asked: tuple[str, ...], rows: Sequence[PlannedRow]) -> None:
+    for device in devices:
+        offered = [k for k in kernels().values() if device.family in k.families]
+        if not offered:
+            raise CannotMeasure(
+                f"{device.selector} ({device.name}) is here, but no kernel of this version measures the "
+                f"family {device.family}. Type --device cpu."
+            )
+        known = sorted({form.precision for kernel in offered for form in kernel.forms})
+        for name in asked:
+            if name not in known:
+                raise CannotMeasure(
+                    f"{name} is not available on {device.selector}: no kernel computes it there. "
+                    f"Available are {', '.join(known)}: type for example --precision {known[0]}."
+                )
+    if all(row.unavailable is not None for row in rows):
+        reasons = dict.fromkeys(f"{r.unavailable.subject}: {r.unavailable.detail}" for r in rows if r.unavailable)
+        raise CannotMeasure(f"nothing can be measured here. {'; '.join(reasons)}.")
+
+
+def _refuse_without_room(rows: Sequence[PlannedRow], room: int) -> None:
+    for row in rows:
+        need = search.bytes_needed(row.workload)
+        if need > room:
+            raise CannotMeasure(
+                f"no room for the operands: {row.workload.row} needs {format_bytes(need)} at its smallest "
+                f"shape, and {format_bytes(room)} are free for it. Free memory, or measure fewer "
+                f"precisions at a time with --precision {row.workload.precision}."
+            )
+
+

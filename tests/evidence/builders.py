@@ -1,0 +1,225 @@
+"""The smallest evidence that uses every kind of field: two rows, one of them with samples.
+
+The figures are made up and no verdict follows from them.
+"""
+
+from pathlib import Path
+
+from bench.evidence.statement import FORMAT
+from bench.terms import (
+    Check,
+    Claim,
+    ConvShape,
+    Cost,
+    Declaration,
+    Delivered,
+    Device,
+    Digest,
+    Estimate,
+    Evidence,
+    Fact,
+    Figure,
+    Finding,
+    Form,
+    GemmShape,
+    Harness,
+    Measurement,
+    Reading,
+    Sample,
+    Threshold,
+    Trial,
+    Verdict,
+    Visit,
+    Workload,
+)
+
+ESTIMATE = Estimate(
+    value=2e12, low=1.9e12, high=2.1e12, level=0.95, unit="op/s", method="visits-t/1", visits=2
+)
+STATED = Declaration(
+    precision="fp32",
+    ops_per_s=48e12,
+    density="dense",
+    engines=("tensor",),
+    source="--claim",
+    date=None,
+    provenance="stated",
+    verified=False,
+    contradicted_by=None,
+    remark=None,
+)
+CHECK = Check(launches=4, compared=64, wrong=0, off_by_one=0, real_compared=8, real_error_ppm=0.06)
+
+
+def samples(count: int, start_ns: int = 0) -> tuple[Sample, ...]:
+    return tuple(
+        Sample(
+            start_ns=start_ns + 10**6 * index,
+            host_ns=999_000 + index,
+            raw_ns=999_001 + index,
+            cpu_ns=1_998_000,
+            launches=8,
+            real=index % 2,
+        )
+        for index in range(count)
+    )
+
+
+def measured_row(count: int = 3) -> Measurement:
+    form = Form(precision="fp32", name="mm", a="f32", b="f32", out="f32", operand_set="pm1", layout="row")
+    shape = GemmShape(m=512, n=512, k=512)
+    return Measurement(
+        workload=Workload(
+            device="cpu",
+            kernel="torch_gemm",
+            backend="torch",
+            operation="gemm",
+            form=form,
+            shape=shape,
+            seed="00ff",
+        ),
+        cost=Cost(ops=2 * 512**3, bytes=3 * 4 * 512**2),
+        tried=(
+            Trial(shape=shape, ops_per_s=2e12),
+            Trial(shape=GemmShape(m=8192, n=8192, k=8192), ops_per_s=None, reason="does-not-fit"),
+        ),
+        before=CHECK,
+        probe=CHECK,
+        visits=(
+            Visit(settle=(), settle_ended="settled", samples=samples(count), ended="time"),
+            Visit(
+                settle=samples(1, 5 * 10**9),
+                settle_ended="settled",
+                samples=samples(count, 6 * 10**9),
+                ended="time",
+            ),
+        ),
+        timed=CHECK,
+        ended="complete",
+        findings=(
+            Finding(subject="fp32", status="info", code="noise", numbers={"share": 0.02, "visits": 2}),
+        ),
+    )
+
+
+def row_without_samples() -> Measurement:
+    form = Form(
+        precision="int8", name="QLinearConv", a="u8", b="s8", out="u8", operand_set="small", layout="nchw"
+    )
+    shape = ConvShape(batch=1, channels=64, filters=64, height=56, width=56, kernel=3, padding=1)
+    return Measurement(
+        workload=Workload(
+            device="cpu",
+            kernel="ort_conv",
+            backend="onnxruntime",
+            operation="conv",
+            form=form,
+            shape=shape,
+            seed="00ff",
+        ),
+        cost=Cost(ops=2**60, bytes=1),
+        tried=(),
+        before=None,
+        probe=None,
+        visits=(),
+        timed=None,
+        ended="not-measured",
+        findings=(
+            Finding(
+                subject="int8", status="failure", code="no-kernel", numbers={"wanted": "vnni", "ok": False}
+            ),
+        ),
+    )
+
+
+def evidence() -> Evidence:
+    device = Device(
+        selector="cpu",
+        family="cpu",
+        kind="cpu",
+        name="A 處理器",
+        vendor=None,
+        facts=(
+            Fact(name="cores", value=2, source="/proc/cpuinfo"),
+            Fact(name="clock_hz", value=2.1e9, source="/proc/cpuinfo"),
+            Fact(name="hypervisor", value=True, source="/proc/cpuinfo"),
+            Fact(name="governor", value=None, source="/sys", reason="not-exposed"),
+        ),
+    )
+    return Evidence(
+        format=FORMAT,
+        created="2026-01-02T03:04:05Z",
+        mode="quick",
+        assurance="A0",
+        interrupted=False,
+        nonce="5eed",
+        harness=Harness(
+            version="0.1.0", files=(Digest(name="bench/terms.py", sha256="0" * 64),), libraries=()
+        ),
+        system=(Fact(name="kernel", value="6.1", source="uname"),),
+        devices=(device,),
+        claims=(Claim(precision="fp32", ops_per_s=48e12, density="dense", engines=("tensor",)),),
+        rules=Digest(name="tw-ai-hardware-2024", sha256="1" * 64),
+        profiles=(),
+        planned_rows=2,
+        measurements=(measured_row(), row_without_samples()),
+        telemetry=(
+            Reading(at_ns=0, busy_us=10, own_us=5, steal_us=0),
+            Reading(at_ns=10**9, busy_us=20, own_us=15, steal_us=0),
+        ),
+        delivered=(
+            Delivered(
+                device="cpu",
+                row="torch_gemm/fp32/mm",
+                precision="fp32",
+                operation="gemm",
+                backend="torch",
+                measured="fp32",
+                error_ppm=0.06,
+                estimate=ESTIMATE,
+                median=2e12,
+                best=2.2e12,
+                ceiling=None,
+                ceiling_reason="unknown-cpu",
+                counts=True,
+                reason=None,
+            ),
+        ),
+        figures=(
+            Figure(device="cpu", precision="fp32", row="torch_gemm/fp32/mm", estimate=ESTIMATE, reason=None),
+            Figure(device="cpu", precision="int8", row=None, estimate=None, reason="no-row-counts"),
+        ),
+        verdict=Verdict(
+            method="verdict/1",
+            declared=(),
+            thresholds=(
+                Threshold(
+                    tier="inference-server",
+                    device="cpu",
+                    kind="cpu",
+                    precision="fp32",
+                    limit=6e13,
+                    declared=STATED,
+                    declared_word="stated-only",
+                    declared_reason=None,
+                    delivered=ESTIMATE,
+                    delivered_word="smoke-test",
+                    delivered_reason="quick",
+                    headline="smoke-test",
+                ),
+            ),
+            findings=(),
+        ),
+        does_not_show=("who-measured",),
+    )
+
+
+def p256_file(path: Path) -> Path:
+    """An unencrypted ECDSA P-256 key as PKCS#8 PEM."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    private = ec.generate_private_key(ec.SECP256R1())
+    path.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    path.chmod(0o600)
+    return path

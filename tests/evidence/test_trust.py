@@ -1,0 +1,278 @@
+import stat
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bench.errors import SignatureNotTrusted, UsageError
+from bench.evidence import keys, trust
+from bench.evidence.envelope import PAYLOAD_TYPE, sign
+from bench.evidence.keys import SigningKey
+from bench.evidence.trust import Trusted, check_signatures, parse, trusted
+from bench.terms import Envelope, Signature
+
+NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
+PUBLIC = keys.parse_public(KEY, "here")
+
+
+def store(
+    key: SigningKey, options: str = 'namespaces="compute-evidence"', name: str = "vendor@example.org"
+) -> str:
+    return f"{name} {options} {key.public.line}\n"
+
+
+# ---------------------------------------------------------------------------------------- parsing
+
+
+def test_lines_comments_quotes_and_options_are_read() -> None:
+    text = f"""# who signs
+self {KEY}
+
+\t"a@x",b@x namespaces="compute-evidence,file",valid-after="20260101Z",valid-before=202612312359Z {KEY} a"b
+"""
+    first, second = parse(text, "store")
+    assert (first.line, first.principal, first.key, first.namespaces) == (2, "self", PUBLIC, None)
+    assert (second.line, second.principal) == (4, "a@x,b@x")
+    assert second.namespaces == ("compute-evidence", "file")
+    assert second.valid_after == datetime(2026, 1, 1, tzinfo=UTC)
+    assert second.valid_before == datetime(2026, 12, 31, 23, 59, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("20260102Z", datetime(2026, 1, 2, tzinfo=UTC)),
+        ("202601020304Z", datetime(2026, 1, 2, 3, 4, tzinfo=UTC)),
+        ("20260102030405Z", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("20260102", datetime(2026, 1, 2).astimezone()),
+        ("20260102030405", datetime(2026, 1, 2, 3, 4, 5).astimezone()),
+    ],
+)
+def test_times_are_local_unless_they_say_utc(text: str, expected: datetime) -> None:
+    assert parse(f"a valid-after={text} {KEY}", "store")[0].valid_after == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("vendor", "the key is missing"),
+        (f'"vendor {KEY}', "a quote is not closed"),
+        ("vendor ssh-rsa AAAA", "expected one line beginning with ssh-ed25519"),
+        ("vendor sk-ssh-ed25519@openssh.com AAAA", "expected one line beginning with ssh-ed25519"),
+        ("vendor ssh-ed25519 AAAA", "not a ssh-ed25519 key"),
+        (f"vendor cert-authority {KEY}", "cert-authority is refused"),
+        (f'vendor cert-authority,namespaces="x" {KEY}', "cert-authority is refused"),
+        (f"vendor no-touch-required {KEY}", "cannot read the option no-touch-required"),
+        (f'vendor namespaces="a",namespaces="b" {KEY}', "namespaces is given twice"),
+        (f"vendor namespaces {KEY}", "namespaces is empty"),
+        (f'vendor namespaces="" {KEY}', "namespaces is empty"),
+        (f'vendor namespaces="*" {KEY}', 'the namespace "*" is not one plain name'),
+        (f'vendor namespaces="a,,b" {KEY}', 'the namespace "" is not one plain name'),
+        (f"*@example.org {KEY}", 'the principal "*@example.org" is not one plain name'),
+        (f"!vendor {KEY}", 'the principal "!vendor" is not one plain name'),
+        (f"vendor valid-before=2026 {KEY}", '"2026" is no time'),
+        (f"vendor valid-before=20261301 {KEY}", '"20261301" is no time'),
+        (f"vendor valid-before=20260101T00 {KEY}", '"20260101T00" is no time'),
+    ],
+)
+def test_a_wrong_line_is_refused_with_its_number(line: str, reason: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(f"# first\n\n{line}\n", "store")
+    assert str(caught.value).startswith("store, line 3: ")
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+# --------------------------------------------------------------------------------------- validity
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("", None),
+        ('namespaces="compute-evidence"', None),
+        ('namespaces="git,compute-evidence"', None),
+        ('namespaces="git"', "for other namespaces"),
+        ("valid-after=20260501120000Z", None),
+        ("valid-after=20260501120001Z", "valid only from 2026-05-01T12:00:01Z on"),
+        ("valid-before=20260501120000Z", None),
+        ("valid-before=20260501115959Z", "has expired on 2026-05-01T11:59:59Z"),
+    ],
+)
+def test_a_key_is_trusted_for_its_namespace_and_time(options: str, expected: str | None) -> None:
+    answer = trusted(parse(f"vendor {options} {KEY}", "store"), PUBLIC, NOW)
+    if expected is None:
+        assert answer == Trusted(principal="vendor", fingerprint=PUBLIC.fingerprint)
+    else:
+        assert isinstance(answer, str)
+        assert expected in answer
+        assert "line 1" in answer
+
+
+def test_one_line_that_holds_is_enough() -> None:
+    signers = parse(f"old valid-before=20200101Z {KEY}\nnew {KEY}\n", "store")
+    assert trusted(signers, PUBLIC, NOW) == Trusted(principal="new", fingerprint=PUBLIC.fingerprint)
+
+
+def test_nobody_is_trusted_by_an_empty_store() -> None:
+    assert trusted((), PUBLIC, NOW) == "the key is not in the trust store"
+
+
+# ------------------------------------------------------------------------------------- signatures
+
+
+def refused(envelope: Envelope, text: str) -> str:
+    with pytest.raises(SignatureNotTrusted) as caught:
+        check_signatures(envelope, parse(text, "store"), NOW)
+    assert (caught.value.step, caught.value.exit_code) == (2, 5)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_signers_are_named_once_each_by_the_users_own_names(key: SigningKey, p256_key: SigningKey) -> None:
+    envelope = sign(b"{}", PAYLOAD_TYPE, [key, p256_key, key])
+    signers = parse(store(p256_key, name="auditor") + store(key), "store")
+    assert check_signatures(envelope, signers, NOW) == (
+        Trusted(principal="vendor@example.org", fingerprint=key.fingerprint),
+        Trusted(principal="auditor", fingerprint=p256_key.fingerprint),
+    )
+
+
+def test_the_keyid_is_a_hint_only(key: SigningKey) -> None:
+    envelope = sign(b"{}", PAYLOAD_TYPE, [key])
+    misnamed = replace(envelope, signatures=(Signature(keyid="nonsense", sig=envelope.signatures[0].sig),))
+    assert check_signatures(misnamed, parse(store(key), "store"), NOW)[0].fingerprint == key.fingerprint
+
+
+def test_a_payload_changed_under_a_known_key_is_said_plainly(key: SigningKey) -> None:
+    envelope = replace(sign(b'{"a":1}', PAYLOAD_TYPE, [key]), payload=b'{"a":2}')
+    message = refused(envelope, store(key))
+    assert key.fingerprint in message
+    assert "changed after signing" in message
+    assert "bench key trust" not in message
+
+
+def test_an_unknown_key_is_named_with_what_to_type(key: SigningKey, p256_key: SigningKey) -> None:
+    for known in ("", store(p256_key)):
+        message = refused(sign(b"{}", PAYLOAD_TYPE, [key]), known)
+        assert key.fingerprint in message
+        assert "bench key trust PRINCIPAL FILE.pub" in message
+
+
+def test_an_unknown_key_under_a_known_name_is_not_believed(key: SigningKey, p256_key: SigningKey) -> None:
+    envelope = sign(b"{}", PAYLOAD_TYPE, [key])
+    posing = replace(
+        envelope, signatures=(Signature(keyid=p256_key.fingerprint, sig=envelope.signatures[0].sig),)
+    )
+    assert "or someone else signed" in refused(posing, store(p256_key))
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("valid-before=20260101Z", "has expired"),
+        ("valid-after=20270101Z", "valid only from"),
+        ('namespaces="git"', "other namespaces"),
+    ],
+)
+def test_a_good_signature_by_a_key_out_of_its_bounds_says_which(
+    key: SigningKey, options: str, reason: str
+) -> None:
+    message = refused(sign(b"{}", PAYLOAD_TYPE, [key]), store(key, options))
+    assert reason in message
+    assert "changed after signing" not in message
+
+
+def test_one_trusted_signature_among_others_is_enough(key: SigningKey, p256_key: SigningKey) -> None:
+    envelope = sign(b"{}", PAYLOAD_TYPE, [p256_key, key])
+    assert len(check_signatures(envelope, parse(store(key), "store"), NOW)) == 1
+
+
+def test_a_keyid_that_would_steer_the_terminal_is_printed_harmlessly(key: SigningKey) -> None:
+    envelope = Envelope(
+        payload=b"{}",
+        payload_type=PAYLOAD_TYPE,
+        signatures=(Signature(keyid="\x1b[2J" + "x" * 500, sig=b"s"),),
+    )
+    message = refused(envelope, store(key))
+    assert "\x1b" not in message
+    assert len(message) < 400
+
+
+def test_a_flipped_byte_anywhere_in_the_payload_is_caught(key: SigningKey) -> None:
+    envelope = sign(b'{"figure":38}', PAYLOAD_TYPE, [key])
+    signers = parse(store(key), "store")
+    for index in range(len(envelope.payload)):
+        changed = bytearray(envelope.payload)
+        changed[index] ^= 0x20
+        with pytest.raises(SignatureNotTrusted, match="changed after signing"):
+            check_signatures(replace(envelope, payload=bytes(changed)), signers, NOW)
+
+
+# -------------------------------------------------------------------------------------------- add
+
+
+def test_a_key_that_was_added_is_trusted_for_our_namespace_only(tmp_path: Path, key: SigningKey) -> None:
+    path = tmp_path / "home2" / "allowed_signers"
+    assert trust.add(path, "vendor@example.org", key.public) is True
+    assert trust.add(path, "vendor@example.org", key.public) is False
+    assert path.read_text() == store(key)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_adding_keeps_every_line_that_was_there(tmp_path: Path, key: SigningKey) -> None:
+    path = tmp_path / "allowed_signers"
+    path.write_text(f"# mine\nold {KEY}")
+    trust.add(path, "self", key.public)
+    assert path.read_text() == f"# mine\nold {KEY}\n" + store(key, name="self")
+    assert [signer.principal for signer in trust.read(path)] == ["old", "self"]
+
+
+def test_nothing_is_added_to_a_store_that_is_wrong(tmp_path: Path, key: SigningKey) -> None:
+    path = tmp_path / "allowed_signers"
+    path.write_text("nonsense\n")
+    with pytest.raises(UsageError, match="line 1"):
+        trust.add(path, "vendor", key.public)
+    assert path.read_text() == "nonsense\n"
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a,b", '"q"', "#no", "*", "!x", "a\nb", "\x1b[2J"])
+def test_a_name_that_the_format_cannot_hold_is_refused(tmp_path: Path, key: SigningKey, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot name a signer"):
+        trust.add(tmp_path / "allowed_signers", name, key.public)
+    assert not (tmp_path / "allowed_signers").exists()
+
+
+def test_a_user_without_a_store_trusts_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    assert trust.read() == ()
+    with pytest.raises(UsageError, match="cannot read"):
+        trust.read(tmp_path / "mistyped")
+
+
+def test_a_store_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "allowed_signers").write_bytes(b"\xff\n")
+    with pytest.raises(UsageError, match="not UTF-8"):
+        trust.read(tmp_path / "allowed_signers")
+
+
+def test_ssh_keygen_reads_our_store(
+    tmp_path: Path, key: SigningKey, needs_program: Callable[[str, str], str]
+) -> None:
+    program = needs_program("ssh-keygen", "openssh-client")
+    trust.add(tmp_path / "allowed_signers", "vendor@example.org", key.public)
+    secret = tmp_path / "home" / "key"
+    (tmp_path / "m").write_bytes(b"message")
+    subprocess.run(
+        [program, "-Y", "sign", "-q", "-n", trust.NAMESPACE, "-f", str(secret), str(tmp_path / "m")],
+        check=True,
+        capture_output=True,
+    )
+    command = [program, "-Y", "verify", "-f", str(tmp_path / "allowed_signers"), "-I", "vendor@example.org"]
+    command += ["-n", trust.NAMESPACE, "-s", str(tmp_path / "m.sig")]
+    assert subprocess.run(command, input=b"message", capture_output=True, check=False).returncode == 0
