@@ -30,7 +30,7 @@ from bench.workload.registry import kernels
 # A default run ends in under three minutes with its imports, checks and writing; a quick one in
 # twenty seconds.
 DEFAULT_LIMIT_S = 145.0
-QUICK_LIMIT_S = 11.0
+QUICK_LIMIT_S = 10.0
 # Shorter than this, five visits to every row have no window left.
 LEAST_LIMIT_S = 5.0
 
@@ -65,7 +65,7 @@ class Plan:
 
 def ladder(operation: Operation, family: str, *, quick: bool) -> tuple[Shape, ...]:
     """The public ladder of shapes for a device family, from profiles/ladders."""
-    text = resources.files("bench.profiles").joinpath("ladders", f"{family}.toml").read_text("utf-8")
+    text = (resources.files("bench.profiles") / "ladders" / f"{family}.toml").read_text("utf-8")
     rungs = tomllib.loads(text)[operation]
     kind = GemmShape if operation == "gemm" else ConvShape
     shapes = [{k: v for k, v in rung.items() if k != "quick"} for rung in rungs if rung["quick"] or not quick]
@@ -172,7 +172,9 @@ def _refuse_unmeasured(devices: Sequence[Device], asked: tuple[str, ...], rows: 
                     f"Available are {', '.join(known)}: type for example --precision {known[0]}."
                 )
     if all(row.unavailable is not None for row in rows):
-        reasons = dict.fromkeys(f"{r.unavailable.subject}: {r.unavailable.detail}" for r in rows if r.unavailable)
+        reasons = dict.fromkeys(
+            f"{r.unavailable.subject}: {r.unavailable.detail}" for r in rows if r.unavailable
+        )
         raise CannotMeasure(f"nothing can be measured here. {'; '.join(reasons)}.")
 
 
@@ -185,5 +187,3 @@ def _refuse_without_room(rows: Sequence[PlannedRow], room: int) -> None:
                 f"shape, and {format_bytes(room)} are free for it. Free memory, or measure fewer "
                 f"precisions at a time with --precision {row.workload.precision}."
             )
-
-

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
 
 import bench
@@ -199,16 +199,13 @@ def harness() -> Harness:
 
 def _file_digests() -> Iterator[Digest]:
     """Every file of the program and its data, by its place in the package."""
-    for package in ("bench", "bench.kernels", "bench.profiles"):
-        root = Path(next(iter(import_module(package).__path__)))
-        for path in sorted(root.rglob("*")):
-            inside = path.relative_to(root)
-            # In a wheel the two other rooms lie inside the first and are listed on their own.
-            if path.suffix not in _SUFFIXES or (package == "bench" and inside.parts[0] in ("kernels", "profiles")):
-                continue
-            yield Digest(
-                name=f"{package}/{inside.as_posix()}", sha256=hashlib.sha256(path.read_bytes()).hexdigest()
-            )
+    # In a checkout kernels/ and profiles/ lie beside the package, in a wheel inside it.
+    inside, top = Path(bench.__path__[0]), Path(bench.__path__[-1])
+    roots = {inside: inside, top / "kernels": top, top / "profiles": top}
+    names = {path: path.relative_to(base) for root, base in roots.items() for path in root.rglob("*")}
+    for path, name in sorted(names.items(), key=lambda item: item[1].as_posix()):
+        if path.suffix in _SUFFIXES:
+            yield Digest(name=name.as_posix(), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def _library(name: str) -> Fact:

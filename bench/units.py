@@ -11,7 +11,9 @@ TERA = 10**12
 # Decimal prefixes of a rate. TFLOPS is floating point, TOPS integers; the letter case is the data
 # sheets' own and is not enforced on what people type.
 _PREFIX = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18}
-_RATE = re.compile(r"(?P<number>[0-9][0-9_,]*(?:\.[0-9]+)?)\s*(?P<prefix>[KMGTPE]?)(?P<unit>FLOPS|FLOP/S|OPS)", re.I)
+_RATE = re.compile(
+    r"(?P<number>[0-9][0-9_,]*(?:\.[0-9]+)?)\s*(?P<prefix>[KMGTPE]?)(?P<unit>FLOPS|FLOP/S|OPS)", re.I
+)
 
 
 def parse_rate(text: str) -> tuple[float, str]:

@@ -22,9 +22,13 @@ def unavailable(form: Form, device: Device) -> Unavailable | None:
     """Missing packages, or a form that is for other processors than this one."""
     for package in ("onnxruntime", "onnx"):
         if find_spec(package) is None:
-            return Unavailable(subject=package, code="not-installed", detail="pip install 'compute-evidence[measure]'")
+            return Unavailable(
+                subject=package, code="not-installed", detail="pip install 'compute-evidence[measure]'"
+            )
     instructions = str(device.fact("instruction-sets") or "").split()
-    if form.operand_set == "int8-saturating" and ("avx2" not in instructions or set(_INTEGER_DOT) & set(instructions)):
+    if form.operand_set == "int8-saturating" and (
+        "avx2" not in instructions or set(_INTEGER_DOT) & set(instructions)
+    ):
         return Unavailable(
             subject=form.name, code="not-applicable", detail="this processor adds u8*s8 products in 32 bits"
         )
@@ -50,26 +54,38 @@ def _session(workload: Workload, *, real: bool, threads: int) -> "onnxruntime.In
     return session
 
 
+def _refusals() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises: its own exceptions stand beside RuntimeError, not below it."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as binding
+
+    own = (value for value in vars(binding).values() if isinstance(value, type))
+    return (*(value for value in own if issubclass(value, Exception)), RuntimeError, MemoryError, ValueError)
+
+
 class BoundSession:
     """A workload's sessions, one per operand set, with inputs and output bound in place."""
 
     def __init__(self, workload: Workload, threads: int, sets: tuple[bool, ...]) -> None:
         self._workload = workload
-        out_type = _ort_graph.NUMPY_TYPES[workload.form.out]
-        self._out: np.ndarray = np.zeros(_ort_graph.output_shape(workload), dtype=out_type)
         self._runs: dict[bool, list[tuple[Any, Any]]] = {}
         self._pools: list[np.ndarray] = []
-        for real in sets:
-            try:
-                session = _session(workload, real=real, threads=threads)
-            except (RuntimeError, MemoryError, ValueError) as error:
-                raise CannotMeasure(f"{workload.row}: onnxruntime refused: {error}") from error
-            pool = operands.pool(workload, "a", real=real)
-            self._pools.append(pool)
-            self._runs[real] = [
-                (session.run_with_iobinding, self._bind(session, pool, offset))
-                for offset in operands.offsets(workload)
-            ]
+        self._refusals = _refusals()
+        try:
+            out_type = _ort_graph.NUMPY_TYPES[workload.form.out]
+            self._out: np.ndarray = np.zeros(_ort_graph.output_shape(workload), dtype=out_type)
+            for real in sets:
+                self._hold(real, threads)
+        except self._refusals as error:
+            raise CannotMeasure(f"{workload.row}: onnxruntime refused: {error}") from error
+
+    def _hold(self, real: bool, threads: int) -> None:
+        session = _session(self._workload, real=real, threads=threads)
+        pool = operands.pool(self._workload, "a", real=real)
+        self._pools.append(pool)
+        self._runs[real] = [
+            (session.run_with_iobinding, self._bind(session, pool, offset))
+            for offset in operands.offsets(self._workload)
+        ]
 
     def _bind(self, session: "onnxruntime.InferenceSession", pool: np.ndarray, offset: int) -> Any:
         shape = _ort_graph.input_shape(self._workload)
@@ -77,12 +93,17 @@ class BoundSession:
         window = pool[offset : offset + rows]
         binding = session.io_binding()
         binding.bind_input(_ort_graph.INPUT, "cpu", 0, pool.dtype.type, shape, window.ctypes.data)
-        binding.bind_output(_ort_graph.OUTPUT, "cpu", 0, self._out.dtype.type, self._out.shape, self._out.ctypes.data)
+        binding.bind_output(
+            _ort_graph.OUTPUT, "cpu", 0, self._out.dtype.type, self._out.shape, self._out.ctypes.data
+        )
         return binding
 
     def launch(self, index: int, *, real: bool) -> None:
         run, binding = self._runs[real][index]
-        run(binding)
+        try:
+            run(binding)
+        except self._refusals as error:
+            raise CannotMeasure(f"{self._workload.row}: onnxruntime failed: {error}") from error
 
     def finish(self) -> float:
         return float(self._out.flat[0])

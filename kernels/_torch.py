@@ -15,7 +15,9 @@ def missing() -> Unavailable | None:
     from importlib.util import find_spec
 
     if find_spec("torch") is None:
-        return Unavailable(subject="torch", code="not-installed", detail="pip install 'compute-evidence[measure]'")
+        return Unavailable(
+            subject="torch", code="not-installed", detail="pip install 'compute-evidence[measure]'"
+        )
     return None
 
 
@@ -51,4 +53,3 @@ def pool(workload: Workload, which: str, *, real: bool) -> "torch.Tensor":
         return torch.from_numpy(operands.pool(workload, which, real=real)).to(element_type(element))
     except (RuntimeError, MemoryError) as error:
         raise CannotMeasure(f"{workload.row}: torch cannot hold the operands: {error}") from error
-

@@ -1,5 +1,6 @@
-"""ONNX Runtime Conv on the CPU execution provider: Y (n, f, y, x) as in torch_conv, layout NCHW.
+"""ONNX Runtime Conv: Y (n, f, y, x) = sum over c, r, s of X (n, c, y + r - p, x + s - p) W (f, c, r, s).
 
+On the CPU execution provider, images in NCHW layout.
 Counted: the direct algorithm's multiply-adds, padding excluded. Path: run-time image from windows of
 one pool, constant weight. int8 forms: QLinearConv, and QDQ, which the provider fuses to it; both with
 an 8-bit output, as u8*s8 and s8*s8 (reference: ONNX operator schemas, opset 17).
@@ -12,7 +13,9 @@ from . import _ort
 
 
 def _integer(name: str, element: Element) -> Form:
-    return Form(precision="int8", name=name, a=element, b="s8", out=element, operand_set="int8", layout="nchw")
+    return Form(
+        precision="int8", name=name, a=element, b="s8", out=element, operand_set="int8", layout="nchw"
+    )
 
 
 class OrtConv:

@@ -12,7 +12,9 @@ from . import _ort
 
 
 def _integer(name: str, a: Element, out: Element, operand_set: str = "int8") -> Form:
-    return Form(precision="int8", name=name, a=a, b="s8", out=out, operand_set=operand_set, layout="row-major")
+    return Form(
+        precision="int8", name=name, a=a, b="s8", out=out, operand_set=operand_set, layout="row-major"
+    )
 
 
 class OrtGemm:
@@ -21,13 +23,29 @@ class OrtGemm:
     operation: Operation = "gemm"
     families: tuple[Family, ...] = ("cpu",)
     forms = (
-        Form(precision="fp32", name="MatMul", a="f32", b="f32", out="f32", operand_set="fp32", layout="row-major"),
+        Form(
+            precision="fp32",
+            name="MatMul",
+            a="f32",
+            b="f32",
+            out="f32",
+            operand_set="fp32",
+            layout="row-major",
+        ),
         _integer("MatMulInteger-u8s8", "u8", "s32"),
         _integer("QDQ-u8s8", "u8", "u8"),
         _integer("MatMulInteger-s8s8", "s8", "s32"),
         _integer("QDQ-s8s8", "s8", "s8"),
         _integer("MatMulInteger-u8s8-saturating", "u8", "s32", "int8-saturating"),
-        Form(precision="fp64", name="MatMul", a="f64", b="f64", out="f64", operand_set="fp64", layout="row-major"),
+        Form(
+            precision="fp64",
+            name="MatMul",
+            a="f64",
+            b="f64",
+            out="f64",
+            operand_set="fp64",
+            layout="row-major",
+        ),
     )
 
     def unavailable(self, form: Form, device: Device) -> Unavailable | None:

@@ -16,7 +16,7 @@ from bench.workload.kernel import Kernel, Prepared
 from . import _torch
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 
 class _Conv:
@@ -26,7 +26,7 @@ class _Conv:
         _torch.set_up(threads)
         shape = workload.shape
         assert isinstance(shape, ConvShape)
-        self._shape = shape
+        self._row, self._shape = workload.row, shape
         self._images: dict[bool, list[torch.Tensor]] = {}
         self._weights: dict[bool, torch.Tensor] = {}
         pixels = shape.batch * shape.height * shape.width
@@ -34,7 +34,9 @@ class _Conv:
             pool = _torch.pool(workload, "a", real=real)
             # Any window of pixels is a channels-last image: moving by one pixel moves one pool row.
             self._images[real] = [
-                pool[o : o + pixels].view(shape.batch, shape.height, shape.width, shape.channels).permute(0, 3, 1, 2)
+                pool[o : o + pixels]
+                .view(shape.batch, shape.height, shape.width, shape.channels)
+                .permute(0, 3, 1, 2)
                 for o in operands.offsets(workload)
             ]
             weights = _torch.pool(workload, "b", real=real)
@@ -44,7 +46,11 @@ class _Conv:
         self._conv2d = torch.nn.functional.conv2d
 
     def launch(self, index: int, *, real: bool) -> None:
-        self._out = self._conv2d(self._images[real][index], self._weights[real], padding=self._shape.padding)
+        images, weights = self._images[real][index], self._weights[real]
+        try:
+            self._out = self._conv2d(images, weights, padding=self._shape.padding)
+        except RuntimeError as error:
+            raise CannotMeasure(f"{self._row}: torch failed: {error}") from error
 
     def finish(self) -> float:
         return float(self._out[0, 0, 0, 0])
@@ -65,9 +71,23 @@ class TorchConv:
     operation: Operation = "conv"
     families: tuple[Family, ...] = ("cpu",)
     forms = (
-        Form(precision="fp32", name="conv2d", a="f32", b="f32", out="f32", operand_set="fp32", layout="channels-last"),
         Form(
-            precision="bf16", name="conv2d", a="bf16", b="bf16", out="bf16", operand_set="bf16", layout="channels-last"
+            precision="fp32",
+            name="conv2d",
+            a="f32",
+            b="f32",
+            out="f32",
+            operand_set="fp32",
+            layout="channels-last",
+        ),
+        Form(
+            precision="bf16",
+            name="conv2d",
+            a="bf16",
+            b="bf16",
+            out="bf16",
+            operand_set="bf16",
+            layout="channels-last",
         ),
     )
 

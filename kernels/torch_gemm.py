@@ -17,7 +17,7 @@ from bench.workload.kernel import Kernel, Prepared
 from . import _torch
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 
 class _Gemm:
@@ -27,6 +27,7 @@ class _Gemm:
         _torch.set_up(threads)
         shape = workload.shape
         assert isinstance(shape, GemmShape)
+        self._row = workload.row
         self._left: dict[bool, list[torch.Tensor]] = {}
         self._right: dict[bool, torch.Tensor] = {}
         for real in sets:
@@ -37,7 +38,10 @@ class _Gemm:
         self._product = torch._int_mm if workload.form.out == "s32" else torch.mm
 
     def launch(self, index: int, *, real: bool) -> None:
-        self._product(self._left[real][index], self._right[real], out=self._out)
+        try:
+            self._product(self._left[real][index], self._right[real], out=self._out)
+        except RuntimeError as error:
+            raise CannotMeasure(f"{self._row}: torch failed: {error}") from error
 
     def finish(self) -> float:
         return float(self._out[0, 0])
@@ -56,11 +60,27 @@ class TorchGemm:
     operation: Operation = "gemm"
     families: tuple[Family, ...] = ("cpu",)
     forms = (
-        Form(precision="fp32", name="mm", a="f32", b="f32", out="f32", operand_set="fp32", layout="row-major"),
-        Form(precision="bf16", name="mm", a="bf16", b="bf16", out="bf16", operand_set="bf16", layout="row-major"),
-        Form(precision="fp16", name="mm", a="f16", b="f16", out="f16", operand_set="fp16", layout="row-major"),
-        Form(precision="int8", name="int_mm", a="s8", b="s8", out="s32", operand_set="int8", layout="row-major"),
-        Form(precision="fp64", name="mm", a="f64", b="f64", out="f64", operand_set="fp64", layout="row-major"),
+        Form(
+            precision="fp32", name="mm", a="f32", b="f32", out="f32", operand_set="fp32", layout="row-major"
+        ),
+        Form(
+            precision="bf16",
+            name="mm",
+            a="bf16",
+            b="bf16",
+            out="bf16",
+            operand_set="bf16",
+            layout="row-major",
+        ),
+        Form(
+            precision="fp16", name="mm", a="f16", b="f16", out="f16", operand_set="fp16", layout="row-major"
+        ),
+        Form(
+            precision="int8", name="int_mm", a="s8", b="s8", out="s32", operand_set="int8", layout="row-major"
+        ),
+        Form(
+            precision="fp64", name="mm", a="f64", b="f64", out="f64", operand_set="fp64", layout="row-major"
+        ),
     )
 
     def unavailable(self, form: Form, device: Device) -> Unavailable | None:  # noqa: ARG002

@@ -23,8 +23,8 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from bench.errors import EvidenceInvalid
-from bench.evidence.printable import printable
 from bench.evidence.strict_json import MAX_INT
+from bench.printable import printable
 from bench.terms import Cost
 
 # Operations and bytes of one launch may pass 2^53.

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from bench.errors import EvidenceInvalid
 from bench.evidence.keys import SigningKey
-from bench.evidence.printable import printable
 from bench.evidence.strict_json import read_json, to_bytes
+from bench.printable import printable
 from bench.terms import Envelope, Signature
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"

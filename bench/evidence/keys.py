@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import CannotMeasure, UsageError
-from bench.evidence.printable import printable
 from bench.evidence.store import make_private_folders, read_small, write_new
+from bench.printable import printable
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes

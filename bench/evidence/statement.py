@@ -11,8 +11,8 @@ from typing import Any, Final, Literal
 
 from bench.errors import EvidenceInvalid
 from bench.evidence.codec import decode, encode
-from bench.evidence.printable import printable
 from bench.evidence.strict_json import read_json, to_bytes
+from bench.printable import printable
 from bench.terms import Evidence, Workload
 
 # History of the format, a line per version; the decoder of each stays for ever.

@@ -16,13 +16,14 @@ from bench.evidence.strict_json import MAX_BYTES
 _TRIAL_BYTES = 2**20
 # Keys, trust stores and passphrases are a few lines.
 _SMALL_BYTES = 2**20
+_OUTPUT_HINT = "Give a file in a folder you may write: -o FILE"
 
 
-def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o644, hint: str = _OUTPUT_HINT) -> None:
     """`data` at `path`: all of it or what was there before, also when the power fails.
 
-    `mode` is what the umask may only narrow. Raises CannotMeasure when it cannot be written; what is
-    no regular file (a folder, `/dev/null`) is not replaced.
+    `mode` is what the umask may only narrow. Raises CannotMeasure, saying what to do (`hint`), when it
+    cannot be written; what is no regular file (a folder, `/dev/null`) is not replaced.
     """
     try:
         _refuse_special(path)
@@ -35,7 +36,7 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
             raise
         _sync_folder(path.parent)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise _unwritable(path, error, hint) from error
 
 
 def write_new(path: Path, data: bytes, mode: int) -> None:
@@ -80,6 +81,8 @@ def read_limited(path: Path, limit: int = MAX_BYTES) -> bytes:
     """
     try:
         return _read_regular(path, limit)
+    except OSError as error:
+        raise _unreadable(path, error) from error
     except ValueError as error:
         raise EvidenceInvalid(f"{path} is no evidence file: {error}.", step=0) from error
 
@@ -89,30 +92,28 @@ def read_small(path: Path, *, missing: bytes | None = None) -> bytes:
 
     Raises UsageError.
     """
-    if missing is not None and not os.path.lexists(path):
-        return missing
     try:
         return _read_regular(path, _SMALL_BYTES)
+    except OSError as error:
+        if missing is not None and isinstance(error, FileNotFoundError):
+            return missing
+        raise _unreadable(path, error) from error
     except ValueError as error:
         raise UsageError(f"{path} cannot be used: {error}.") from error
 
 
 def _read_regular(path: Path, limit: int) -> bytes:
+    """Raises OSError when it cannot be opened, and ValueError when it is too large or no regular file."""
+    # Without O_NONBLOCK opening a FIFO would wait for a writer for ever.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        # Without O_NONBLOCK opening a FIFO would wait for a writer for ever.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise ValueError("it is not a regular file")
-            with os.fdopen(descriptor, "rb", closefd=False) as file:
-                data = b"" if status.st_size > limit else file.read(limit + 1)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise UsageError(
-            f"cannot read {path}: {_why(error)}. Give the path of a file that exists."
-        ) from error
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is not a regular file")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = b"" if status.st_size > limit else file.read(limit + 1)
+    finally:
+        os.close(descriptor)
     if max(status.st_size, len(data)) > limit:
         raise ValueError(f"it has {max(status.st_size, len(data))} bytes, at most {limit} are read")
     return data
@@ -141,10 +142,12 @@ def _refuse_special(path: Path) -> None:
         raise CannotMeasure(f"cannot write {path}: it is not a regular file. Give another: -o FILE")
 
 
-def _unwritable(path: Path, error: OSError) -> CannotMeasure:
-    return CannotMeasure(
-        f"cannot write {path}: {_why(error)}. Give a file in a folder you may write: -o FILE"
-    )
+def _unreadable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"cannot read {path}: {_why(error)}. Give a file that exists and that you may read.")
+
+
+def _unwritable(path: Path, error: OSError, hint: str = _OUTPUT_HINT) -> CannotMeasure:
+    return CannotMeasure(f"cannot write {path}: {_why(error)}. {hint}")
 
 
 def _why(error: OSError) -> str:

@@ -10,7 +10,7 @@ import re
 from typing import NoReturn, TypeVar
 
 from bench.errors import EvidenceInvalid
-from bench.evidence.printable import printable
+from bench.printable import printable
 
 # A run of three minutes writes well under 10 MB. Larger limits only help whoever wants to stall an
 # auditor; smaller ones would refuse a sustained run of an hour with every sample in it.
@@ -50,6 +50,8 @@ def read_json(data: bytes, *, step: int) -> object:
         )
         if _SURROGATE.search(data):
             to_bytes(value)
+    except json.JSONDecodeError as error:
+        raise EvidenceInvalid(f"this is not JSON, or not all of it: {error}", step=step) from error
     except ValueError as error:
         raise EvidenceInvalid(f"not JSON that can be accepted: {error}", step=step) from error
     return value

@@ -13,8 +13,8 @@ from pathlib import Path
 from bench.errors import CannotMeasure, SignatureNotTrusted, UsageError
 from bench.evidence.envelope import pae
 from bench.evidence.keys import PublicKey, parse_public, trust_path, verify
-from bench.evidence.printable import printable
 from bench.evidence.store import make_private_folders, read_small, write_atomic
+from bench.printable import printable
 from bench.terms import Envelope
 
 NAMESPACE = "compute-evidence"
@@ -98,11 +98,12 @@ def add(path: Path, principal: str, key: PublicKey) -> bool:
         return False
     joint = b"\n" if before and not before.endswith(b"\n") else b""
     line = f'{principal} namespaces="{NAMESPACE}" {key.line}\n'
+    hint = "Set BENCH_HOME=FOLDER to one you may write."
     try:
         make_private_folders(target.parent)
     except OSError as error:
-        raise CannotMeasure(f"cannot make the folder {target.parent}: {error.strerror}.") from error
-    write_atomic(target, before + joint + line.encode("utf-8"), mode=0o600)
+        raise CannotMeasure(f"cannot make the folder {target.parent}: {error.strerror}. {hint}") from error
+    write_atomic(target, before + joint + line.encode("utf-8"), mode=0o600, hint=hint)
     return True
 
 
@@ -124,7 +125,7 @@ def check_signatures(envelope: Envelope, signers: Sequence[Signer], now: datetim
         else:
             reasons.append(f"{_claimed(signature.keyid, key)}: {answer}")
     if not found:
-        raise SignatureNotTrusted(f"no signature can be trusted: {'; '.join(dict.fromkeys(reasons))}.")
+        raise SignatureNotTrusted(f"no signature can be trusted: {'; '.join(dict.fromkeys(reasons))}")
     return tuple(found.values())
 
 

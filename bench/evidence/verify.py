@@ -12,11 +12,11 @@ from pathlib import Path
 
 from bench.errors import EvidenceInvalid
 from bench.evidence import envelope, statement, store
-from bench.evidence.printable import printable
 from bench.evidence.trust import Signer, Trusted, check_signatures
 from bench.judge import catalog
 from bench.judge.conclusion import Conclusion, Observed, conclude, profile_digests
 from bench.judge.verdict import METHODS
+from bench.printable import printable
 from bench.terms import Envelope, Evidence, Measurement, RuleSet, Scalar, Visit
 from bench.workload import opcount
 from bench.workload.registry import kernels
@@ -114,8 +114,8 @@ def _rules(evidence: Evidence, rules_file: str | None) -> RuleSet:
         name = evidence.rules.name
         if name not in catalog.rule_ids():
             raise EvidenceInvalid(
-                f"rule set {printable(name)} is not shipped with this bench ({', '.join(catalog.rule_ids())}): "
-                "give its file with --rules FILE.toml.",
+                f"rule set {printable(name)} is not shipped with this bench "
+                f"({', '.join(catalog.rule_ids())}): give its file with --rules FILE.toml.",
                 step=4,
             )
     rules = catalog.rules(name)
@@ -173,7 +173,8 @@ def _sound_samples(measurement: Measurement, row: str) -> None:
 def _recompute(evidence: Evidence, rules: RuleSet) -> Conclusion:
     if evidence.verdict.method not in METHODS:
         raise EvidenceInvalid(
-            f"judging method {printable(evidence.verdict.method)} is not known to this bench. Update bench.", step=8
+            f"judging method {printable(evidence.verdict.method)} is not known to this bench. Update bench.",
+            step=8,
         )
     observed = Observed(
         devices=evidence.devices,
@@ -185,7 +186,9 @@ def _recompute(evidence: Evidence, rules: RuleSet) -> Conclusion:
     )
     conclusion = conclude(observed, rules, method=evidence.verdict.method)
     if (conclusion.delivered, conclusion.figures) != (evidence.delivered, evidence.figures):
-        raise EvidenceInvalid("the figures in the file are not the ones that follow from its samples.", step=6)
+        raise EvidenceInvalid(
+            "the figures in the file are not the ones that follow from its samples.", step=6
+        )
     return conclusion
 
 
@@ -199,7 +202,9 @@ def _plausible(evidence: Evidence, request: Request) -> dict[str, Scalar]:
     try:
         created = datetime.strptime(evidence.created, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError:
-        raise EvidenceInvalid(f"{printable(evidence.created)} is no time of the form 2026-01-31T12:00:00Z.", step=9) from None
+        raise EvidenceInvalid(
+            f"{printable(evidence.created)} is no time of the form 2026-01-31T12:00:00Z.", step=9
+        ) from None
     age = request.now - created
     if age < -_FUTURE:
         raise EvidenceInvalid(f"it says it was made at {evidence.created}, which is in the future.", step=9)

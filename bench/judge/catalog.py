@@ -52,6 +52,14 @@ def rules(name_or_path: str) -> RuleSet:
     return read_rules(_shipped("rules")[name_or_path], f"profiles/rules/{name_or_path}.toml")
 
 
+def require_tiers(rule_set: RuleSet, asked: Iterable[str]) -> None:
+    """UsageError unless the rule set has every tier that was asked for."""
+    known = [tier.id for tier in rule_set.tiers]
+    for name in asked:
+        if name not in known:
+            raise UsageError(f"unknown tier {name!r} of {rule_set.id}: known are {', '.join(known)}.")
+
+
 @cache
 def specs() -> tuple[DeviceSpec, ...]:
     """Every device profile that ships, sorted by id."""

@@ -69,7 +69,7 @@ def _device(devices: Sequence[Device], measurement: Measurement) -> Device:
 def estimate(measurement: Measurement) -> Estimate | None:
     """The row's mean rate; over the real-valued samples alone where these ran slower than the exact ones."""
     ops, unit = measurement.cost.ops, precision(measurement.workload.precision).unit
-    ratio = stats.operand_ratio(measurement.visits, ops)
+    ratio = stats.operand_ratio(measurement.visits)
     slower = ratio is not None and ratio < _OPERAND_RATIO
     return stats.mean_rate(measurement.visits, ops, unit, real_only=slower)
 
@@ -163,10 +163,10 @@ def _row_findings(measurement: Measurement, device: Device) -> Iterator[Finding]
             numbers = {"wrong": check.wrong, "off_by_one": check.off_by_one, "compared": check.compared}
             yield Finding(subject=row, status="failure", code=code, numbers=numbers)
     timed = measurement.timed
-    if timed is not None and timed.real_error_ppm is not None:
-        if not accuracy.real_error_fits(measurement.workload, timed):
-            errors = {"error_ppm": timed.real_error_ppm, "compared": timed.real_compared}
-            yield Finding(subject=row, status="failure", code="wrong-timed-reals", numbers=errors)
+    error = timed.real_error_ppm if timed is not None else None
+    if timed is not None and error is not None and not accuracy.real_error_fits(measurement.workload, timed):
+        errors = {"error_ppm": error, "compared": timed.real_compared}
+        yield Finding(subject=row, status="failure", code="wrong-timed-reals", numbers=errors)
     measured = _arithmetic(measurement)
     if measured not in (None, measurement.workload.precision, accuracy.ACCUMULATOR_UNSEEN):
         words: dict[str, Scalar] = {"asked": measurement.workload.precision, "measured": str(measured)}
@@ -175,7 +175,7 @@ def _row_findings(measurement: Measurement, device: Device) -> Iterator[Finding]
 
 
 def _timing_findings(measurement: Measurement, device: Device) -> Iterator[Finding]:
-    visits, ops = measurement.visits, measurement.cost.ops
+    visits = measurement.visits
     samples = [sample for visit in visits for sample in visit.samples]
     if not samples:
         return
@@ -183,7 +183,7 @@ def _timing_findings(measurement: Measurement, device: Device) -> Iterator[Findi
     def finding(status: Status, code: str, **numbers: Scalar) -> Finding:
         return Finding(subject=measurement.workload.row, status=status, code=code, numbers=numbers)
 
-    ratio = stats.operand_ratio(visits, ops)
+    ratio = stats.operand_ratio(visits)
     if ratio is not None and abs(ratio - 1) > 1 - _OPERAND_RATIO:
         yield finding("warning", "operand-rates-differ", ratio=stats.rounded(ratio))
     host = sum(sample.host_ns for sample in samples)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bench.devices.clock import Clock
+from bench.devices.clock import Clock, together
 from bench.errors import CannotMeasure
 from bench.measure import row as rows
 from bench.measure import search, stats, stopping
@@ -48,15 +48,16 @@ class Loop:
         """Open every row, then visit them in turn until each has enough. KeyboardInterrupt passes through."""
         share = self.room // max(1, len(all_rows))
         for row in all_rows:
-            self._open(row, share)
+            # A row that the plan found unavailable stays refused.
+            if row.ended == "not-started":
+                self._open(row, share)
         while waiting := [row for row in all_rows if row.ended == "measuring"]:
             for row in waiting:
                 self.before_visit()
                 try:
                     self._visit(row)
                     self._conclude(row)
-                except (RuntimeError, MemoryError) as error:
-                    # What a backend raises when a launch fails; the other rows go on.
+                except rows.BACKEND_ERRORS as error:
                     row.refuse("backend-failed", str(error))
                 self.after_visit()
 
@@ -70,7 +71,9 @@ class Loop:
     def _open(self, row: Row, room: int) -> None:
         try:
             self.progress.phase(row, "search", 0)
-            search.search(row, self.clock, self.schedule, room, lambda _shape, rate: self._tell(row, _shape, rate))
+            search.search(
+                row, self.clock, self.schedule, room, lambda _shape, rate: self._tell(row, _shape, rate)
+            )
             if row.ended == "refused":
                 return
             self.progress.phase(row, "check", 0)
@@ -83,6 +86,8 @@ class Loop:
             row.ended = "measuring"
         except CannotMeasure as error:
             row.refuse("backend-refused", str(error))
+        except rows.BACKEND_ERRORS as error:
+            row.refuse("backend-failed", str(error))
 
     def _tell(self, row: Row, _shape: Shape, rate: float) -> None:
         self.progress.rate(row, rate)
@@ -92,7 +97,7 @@ class Loop:
         settle: list[Sample] = []
         samples: list[Sample] = []
         seen: list[Outputs] = []
-        ended = "window-full"
+        ended = "backend-failed"
         settle_ended = "interrupted"
         number = len(row.visits) + 1
         try:
@@ -100,6 +105,7 @@ class Loop:
             settle_ended = self._settle(row, settle)
             self.progress.phase(row, "measure", number)
             self._window(row, samples, seen)
+            ended = "window-full"
         except KeyboardInterrupt:
             ended = "interrupted"
             raise
@@ -108,12 +114,14 @@ class Loop:
                 row.timed += accuracy.tally(row.workload, outputs)
             if samples:
                 row.visits.append(
-                    Visit(settle=tuple(settle), settle_ended=settle_ended, samples=tuple(samples), ended=ended)
+                    Visit(
+                        settle=tuple(settle), settle_ended=settle_ended, samples=tuple(samples), ended=ended
+                    )
                 )
 
     def _settle(self, row: Row, settle: list[Sample]) -> str:
         while True:
-            settle.append(self._sample(row, real=False))
+            settle.append(self._sample(row, real=False)[0])
             # The launch time of a settled device, not the search's first guess, sets the batch.
             row.launch_ns = settle[-1].host_ns / settle[-1].launches
             reason = stopping.settled(settle, row.ops, self.schedule)
@@ -121,43 +129,47 @@ class Loop:
                 return reason
 
     def _window(self, row: Row, samples: list[Sample], seen: list[Outputs]) -> None:
-        assert row.prepared is not None
         elapsed = 0
-        while elapsed < self.schedule.window_ns:
-            index = row.next_sample
-            real = rows.runs_on_reals(row, index)
-            sample = self._sample(row, real=real)
-            offset = row.offsets[self._last_launch(index, sample.launches)]
+        # Enough samples, however slow they are, that one of them runs on real-valued operands.
+        while elapsed < self.schedule.window_ns or len(samples) < rows.REAL_SHARE:
+            real = rows.runs_on_reals(row, len(row.visits), len(samples))
+            sample, outputs = self._sample(row, real=real)
             samples.append(sample)
-            seen.append(rows.read(row.prepared, rows.timed_place(row, index, offset=offset, real=real)))
+            seen.append(outputs)
             elapsed += sample.host_ns
             self.progress.rate(row, stats.rate([sample], row.ops))
 
-    @staticmethod
-    def _last_launch(index: int, launches: int) -> int:
-        return (index + launches - 1) % operands.OFFSETS
+    def _sample(self, row: Row, *, real: bool) -> tuple[Sample, Outputs]:
+        """Time one batch of launches, each on other operands than the one before it.
 
-    def _sample(self, row: Row, *, real: bool) -> Sample:
-        """Time one batch of launches, each on other operands than the one before it."""
+        The outputs that are checked are read before the clock stops: a backend that says it has
+        finished while work is pending either waits there, and is timed, or hands out a wrong result.
+        """
         assert row.prepared is not None
-        launch, finish, clock = row.prepared.launch, row.prepared.finish, self.clock
+        launch, finish = row.prepared.launch, row.prepared.finish
         launches = stopping.launches_per_sample(row.launch_ns, self.schedule)
-        first = row.next_sample
-        order = [(first + i) % operands.OFFSETS for i in range(launches)]
-        cpu, raw, host = clock.cpu_ns(), clock.raw_ns(), clock.host_ns()
+        order = [(row.next_launch + i) % operands.OFFSETS for i in range(launches)]
+        place = rows.timed_place(row, row.next_sample, offset=row.offsets[order[-1]], real=real)
+        begun = together(self.clock)
         for index in order:
             launch(index, real=real)
         finish()
-        host_end, raw_end, cpu_end = clock.host_ns(), clock.raw_ns(), clock.cpu_ns()
+        outputs = rows.read(row.prepared, place)
+        ended = together(self.clock)
+        if host_end <= host:
+            raise CannotMeasure("the host's clock stood still during a sample.")
         row.next_sample += 1
-        return Sample(
-            start_ns=host - self.origin_ns,
-            host_ns=host_end - host,
-            raw_ns=raw_end - raw,
-            cpu_ns=cpu_end - cpu,
+        # An odd step takes the samples' last launches, which are looked at, through all offsets.
+        row.next_launch += launches | 1
+        sample = Sample(
+            start_ns=begun.host_ns - self.origin_ns,
+            host_ns=ended.host_ns - begun.host_ns,
+            raw_ns=ended.raw_ns - begun.raw_ns,
+            cpu_ns=ended.cpu_ns - begun.cpu_ns,
             launches=launches,
             real=int(real),
         )
+        return sample, outputs
 
     def _conclude(self, row: Row) -> None:
         """Say why the row ends, if it does."""

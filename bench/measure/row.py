@@ -16,7 +16,7 @@ from bench.terms import (
     Visit,
     Workload,
 )
-from bench.workload import accuracy, operands, opcount
+from bench.workload import accuracy, opcount, operands
 from bench.workload.accuracy import Outputs, Tally
 from bench.workload.kernel import Kernel, Prepared
 
@@ -90,7 +90,9 @@ def read(prepared: Prepared, place: accuracy.Place) -> Outputs:
     return Outputs(place=place, values=prepared.outputs(np.array(place.rows), np.array(place.columns)))
 
 
-def _run_checked(prepared: Prepared, workload: Workload, purpose: str, *, launches: int, real: bool, size: int) -> Tally:
+def _run_checked(
+    prepared: Prepared, workload: Workload, purpose: str, *, launches: int, real: bool, size: int
+) -> Tally:
     """Launch untimed, at other operands each time, and hold every launch's outputs against the right ones."""
     offsets = operands.offsets(workload)
     total = Tally()
@@ -106,7 +108,9 @@ def check(row: Row) -> None:
     """Phase 2: a prepared workload whose outputs are wrong has no time, and the row ends here."""
     assert row.prepared is not None
     workload = row.workload
-    total = _run_checked(row.prepared, workload, "before", launches=_BEFORE_LAUNCHES, real=False, size=_BEFORE)
+    total = _run_checked(
+        row.prepared, workload, "before", launches=_BEFORE_LAUNCHES, real=False, size=_BEFORE
+    )
     row.before = total.check()
     if not accuracy.exact(row.before):
         row.ended = "wrong-outputs"
@@ -153,5 +157,7 @@ _REAL_SHARE = 8
 def runs_on_reals(row: Row, index: int) -> bool:
     if not operands.has_reals(row.workload):
         return False
-    return operands.random_below(row.workload, "real", index // _REAL_SHARE, (_REAL_SHARE,))[0] == index % _REAL_SHARE
-
+    return (
+        operands.random_below(row.workload, "real", index // _REAL_SHARE, (_REAL_SHARE,))[0]
+        == index % _REAL_SHARE
+    )

@@ -50,7 +50,9 @@ def _guarded(row: Row, shape: Shape, best: float, schedule: Schedule, room: int)
     return "too-slow" if predicted_ns > schedule.launch_most_ns else None
 
 
-def search(row: Row, clock: Clock, schedule: Schedule, room: int, tell: Callable[[Shape, float], None]) -> None:
+def search(
+    row: Row, clock: Clock, schedule: Schedule, room: int, tell: Callable[[Shape, float], None]
+) -> None:
     """Try the ladder from its smallest shape on; leaves the fastest in `row.workload` and all in `row.tried`.
 
     Refuses the row where no shape runs. `tell(shape, ops_per_s)` hears of each probe.

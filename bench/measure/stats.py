@@ -84,22 +84,21 @@ def sample_rates(visits: Sequence[Visit], ops: int) -> list[float]:
     return [rate([sample], ops) for visit in visits for sample in visit.samples]
 
 
-def operand_ratio(visits: Sequence[Visit], ops: int) -> float | None:
+def operand_ratio(visits: Sequence[Visit]) -> float | None:
     """Rate on real-valued operands over rate on exact ones, None where one of them never ran.
 
-    Each real sample is held against the exact samples next to it, so that a machine that drifts
-    during the run does not pass for one that treats operands differently.
+    Each real sample is held against the exact samples next to it, so that a machine that drifts does
+    not pass for one that treats operands differently; the median of these ratios leaves out the few
+    that another process disturbed.
     """
-    real_ns, exact_ns = 0.0, 0.0
+    ratios = []
     for visit in visits:
         for index, sample in enumerate(visit.samples):
-            if not sample.real:
-                continue
             near = [s for s in visit.samples[max(0, index - 2) : index + 3] if not s.real]
-            if near:
-                real_ns += sample.host_ns / sample.launches
-                exact_ns += sum(s.host_ns for s in near) / sum(s.launches for s in near)
-    return exact_ns / real_ns if real_ns else None
+            if sample.real and near:
+                exact_ns = sum(s.host_ns for s in near) / sum(s.launches for s in near)
+                ratios.append(exact_ns * sample.launches / sample.host_ns)
+    return median(ratios) if ratios else None
 
 
 def half_width(estimate: Estimate) -> float:

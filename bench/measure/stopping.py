@@ -48,7 +48,9 @@ def settled(samples: Sequence[Sample], ops: int, schedule: Schedule) -> str | No
     return "settled" if abs(last - before) <= _DRIFT * before else None
 
 
-def enough(visits: int, estimate: Estimate | None, schedule: Schedule, elapsed_ns: int, visit_ns: int) -> str | None:
+def enough(
+    visits: int, estimate: Estimate | None, schedule: Schedule, elapsed_ns: int, visit_ns: int
+) -> str | None:
     """Why a row needs no further visit ("precise", "time-limit"), or None for one more.
 
     Every row gets its least number of visits whatever the time; `visit_ns` is what one more would cost.

@@ -28,17 +28,23 @@ class Place:
     columns: tuple[int, ...]
 
 
-def choose_place(workload: Workload, purpose: str, index: int, *, offset: int, real: bool, size: int) -> Place:
-    """A size x 2*size block at places chosen by the nonce, its rows and columns spread over the output."""
+def choose_place(
+    workload: Workload, purpose: str, index: int, *, offset: int, real: bool, size: int
+) -> Place:
+    """A size x 2*size block at places chosen by the nonce, its rows and columns spread over the output.
+
+    No row or column comes twice where the output has that many, so that none is counted twice.
+    """
     height, width = implicit_gemm(workload.shape)
+    row_steps, column_steps = max(1, height // size), max(1, width // (2 * size))
     row, column, row_step, column_step = operands.random_below(
-        workload, purpose, index, (height, width, height, width)
+        workload, purpose, index, (height, width, row_steps, column_steps)
     )
     return Place(
         offset=offset,
         real=real,
-        rows=tuple((row + i * (row_step | 1)) % height for i in range(size)),
-        columns=tuple((column + i * (column_step | 1)) % width for i in range(2 * size)),
+        rows=tuple((row + i * (row_step + 1)) % height for i in range(size)),
+        columns=tuple((column + i * (column_step + 1)) % width for i in range(2 * size)),
     )
 
 
@@ -183,15 +189,16 @@ class Tally:
         )
 
 
-# An output that is not finite counts as an error of this many times the right value: large enough to
-# leave every band, and finite, so that no infinity enters a file.
-_NOT_FINITE = 1e6
+# An output that is not finite, or further off than this many times the right value, counts as that far
+# off: enough to leave every band, and small enough that no square overflows to an infinity in a file.
+_FARTHEST = 1e6
 
 
 def tally(workload: Workload, outputs: Outputs) -> Tally:
     """Hold one launch's sampled outputs against the right ones."""
     right = expected(workload, outputs.place)
-    got = np.where(np.isfinite(outputs.values), outputs.values, _NOT_FINITE * (1 + np.abs(right)))
+    farthest = _FARTHEST * (1 + np.abs(right))
+    got = np.clip(np.where(np.isnan(outputs.values), farthest, outputs.values), -farthest, farthest)
     if outputs.place.real:
         return Tally(
             launches=1,
@@ -255,7 +262,7 @@ def band(form: Form, k: int, compared: int) -> tuple[float, float]:
 
 
 def real_error_fits(workload: Workload, check: Check) -> bool:
-    """Whether the timed real-valued outputs, of which there are some, err no more than asked arithmetic does."""
+    """Whether timed real-valued outputs (some there must be) err no more than the asked arithmetic does."""
     if check.real_error_ppm is None:
         return False
     return check.real_error_ppm <= band(workload.form, reduction(workload.shape), check.real_compared)[1]

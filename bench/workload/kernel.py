@@ -14,7 +14,10 @@ class Prepared(Protocol):
     """A workload with its operands in place, ready to launch."""
 
     def launch(self, index: int, *, real: bool) -> None:
-        """Start one launch on the operands at the index-th of operands.offsets(workload)."""
+        """Start one launch on the operands at the index-th of operands.offsets(workload).
+
+        Raises CannotMeasure with the backend's own words where it fails.
+        """
 
     def finish(self) -> float:
         """Wait for all launches and read one element of the last output back.

@@ -16,7 +16,8 @@ def taps(size: int, kernel: int, padding: int) -> int:
     7
     """
     outputs = size + 2 * padding - kernel + 1
-    return sum(min(y + kernel, padding + size) - max(y, padding) for y in range(outputs))
+    # An output that lies in the padding altogether meets nothing.
+    return sum(max(0, min(y + kernel, padding + size) - max(y, padding)) for y in range(outputs))
 
 
 def ops(shape: Shape) -> int:

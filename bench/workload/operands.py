@@ -88,7 +88,7 @@ class Integers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reals:
-    """Uniform in [-0.5, 0.5) with `bits` random bits: lane bits w -> ((w >> excess) - 2^(bits-1)) * 2^-bits."""
+    """Uniform in [-0.5, 0.5) with `bits` random bits: the lane's upper bits w -> w * 2^-bits - 0.5."""
 
     bits: int
     lane_bits: int

@@ -21,7 +21,7 @@ def collect(named: list[tuple[str, Kernel]]) -> dict[str, Kernel]:
     for file, kernel in named:
         if kernel.name in kernels:
             raise UsageError(
-                f"two kernel files define {kernel.name!r}: {files[kernel.name]} and {file}. Rename one of them."
+                f"two kernel files define {kernel.name!r}: {files[kernel.name]} and {file}. Rename one."
             )
         kernels[kernel.name], files[kernel.name] = kernel, file
     return kernels

@@ -15,7 +15,9 @@ MakePackage = Callable[..., str]
 
 def device(selector: str, family: Family, uuid: str | None = None) -> Device:
     facts = (Fact(name="uuid", value=uuid, source="scripted"),) if uuid else ()
-    return Device(selector=selector, family=family, kind="accelerator", name=selector, vendor=None, facts=facts)
+    return Device(
+        selector=selector, family=family, kind="accelerator", name=selector, vendor=None, facts=facts
+    )
 
 
 def why(subject: str, code: str, detail: str) -> Unavailable:

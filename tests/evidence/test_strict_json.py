@@ -4,8 +4,8 @@ import pytest
 
 from bench.errors import EvidenceInvalid
 from bench.evidence import strict_json
-from bench.evidence.printable import printable
 from bench.evidence.strict_json import read_json, to_bytes
+from bench.printable import printable
 
 
 @pytest.mark.parametrize(

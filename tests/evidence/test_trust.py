@@ -1,6 +1,7 @@
 import stat
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,14 +43,24 @@ self {KEY}
     assert second.valid_before == datetime(2026, 12, 31, 23, 59, tzinfo=UTC)
 
 
+@pytest.fixture
+def _taipei(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as zone:
+        zone.setenv("TZ", "CST-8")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_taipei")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("20260102Z", datetime(2026, 1, 2, tzinfo=UTC)),
         ("202601020304Z", datetime(2026, 1, 2, 3, 4, tzinfo=UTC)),
         ("20260102030405Z", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
-        ("20260102", datetime(2026, 1, 2).astimezone()),
-        ("20260102030405", datetime(2026, 1, 2, 3, 4, 5).astimezone()),
+        ("20260102", datetime(2026, 1, 1, 16, tzinfo=UTC)),
+        ("20260102030405", datetime(2026, 1, 1, 19, 4, 5, tzinfo=UTC)),
     ],
 )
 def test_times_are_local_unless_they_say_utc(text: str, expected: datetime) -> None:

@@ -1,0 +1,37 @@
+"""`bench devices`: every device with its identity, and the reason for every one that cannot be had."""
+
+import click
+
+from bench.cli.consoles import stdout
+from bench.cli.outcome import print_json
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON on stdout.")
+def devices(as_json: bool) -> None:
+    """List what can be measured here, and why something cannot.
+
+    The first word of a line is the selector for `bench run --device`.
+    """
+    from bench.devices import family
+    from bench.evidence.codec import encode
+
+    found = family.inventory()
+    if as_json:
+        print_json([encode(inventory) for inventory in found])
+        return
+    from bench.printable import printable
+    from bench.report import sentences, text
+
+    console = stdout()
+    for inventory in found:
+        for device in inventory.devices:
+            console.print(
+                f"{printable(device.selector)}  {text.device_line(device)}", style="bold", markup=False
+            )
+            for fact in device.facts:
+                value = printable(str(fact.value)) if fact.value is not None else f"not known ({fact.reason})"
+                console.print(f"    {fact.name:<24} {value}")
+        for reason in inventory.unavailable:
+            words = printable(sentences.unavailable(reason), limit=400)
+            console.print(f"{printable(reason.subject)}  unavailable: {words}")

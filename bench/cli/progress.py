@@ -1,0 +1,77 @@
+"""What the operator sees while a run measures: a live line on a terminal, plain lines elsewhere.
+
+It prints between samples only and at most four times a second, so that watching costs nothing timed.
+"""
+
+import time
+from types import TracebackType
+
+import click
+
+from bench.cli.consoles import stderr
+from bench.measure.row import Row
+from bench.plan import Plan
+from bench.precision import precision
+from bench.units import format_bytes, format_rate, format_seconds
+
+_LEAST_S = 0.25
+
+
+class Watcher:
+    """A Progress for the loop, and a context in which the live line is shown."""
+
+    def __init__(self, plan: Plan, *, quiet: bool) -> None:
+        self._plan = plan
+        self._quiet = quiet
+        self._console = stderr()
+        self._live = self._console.is_terminal and not quiet
+        self._begun = self._shown = 0.0
+        self._where = ""
+        self._round = 0
+
+    def announce(self) -> None:
+        """The first line: what will be done, and how long it takes."""
+        if self._quiet:
+            return
+        names = ", ".join(device.selector for device in self._plan.devices)
+        refused = sum(row.unavailable is not None for row in self._plan.rows)
+        click.echo(
+            f"measuring {len(self._plan.rows) - refused} rows on {names}: about "
+            f"{format_seconds(self._plan.limit_s)}, at most {format_bytes(self._plan.room)} of memory. "
+            "Ctrl-C keeps what was measured.",
+            err=True,
+        )
+
+    def __enter__(self) -> "Watcher":
+        self._begun = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            click.echo("\r\x1b[2K", nl=False, err=True)
+
+    def phase(self, row: Row, phase: str, visit: int) -> None:
+        """A phase begins: a plain line for each row that is opened and for each round of visits."""
+        visits = f"visit {visit}/{self._plan.schedule.visits}" if visit else ""
+        self._where = f"{row.workload.device} {row.workload.row} {visits} {phase}"
+        if self._live:
+            self._draw("")
+        elif not self._quiet and (phase == "search" or visit > self._round):
+            self._round = visit
+            words = self._where if phase == "search" else f"round {visit}: every row in turn"
+            click.echo(f"{self._elapsed():6.1f} s  {words}", err=True)
+
+    def rate(self, row: Row, ops_per_s: float) -> None:
+        if self._live and time.monotonic() - self._shown > _LEAST_S:
+            self._draw(format_rate(ops_per_s, precision(row.workload.precision).unit))
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._begun
+
+    def _draw(self, rate: str) -> None:
+        self._shown = time.monotonic()
+        left = format_seconds(max(0.0, self._plan.limit_s - self._elapsed()))
+        line = f"{self._where}  {rate}  {left} left"
+        click.echo(f"\r\x1b[2K{line[: self._console.width - 1]}", nl=False, err=True)

@@ -1,0 +1,150 @@
+"""English sentences for every code that evidence and verification carry. The one place they are made.
+
+A code without a sentence is shown as it is with its numbers; a test sees to it that there is none.
+"""
+
+from collections.abc import Mapping
+
+from bench.terms import Finding, Scalar, Unavailable
+from bench.units import scaled
+
+# Findings, by code. {names} are the finding's numbers: rates come scaled, shares as percentages.
+FINDINGS: Mapping[str, str] = {
+    # a row's own
+    "no-shape-runs": "No shape of the ladder could be run: {detail}",
+    "backend-refused": "The backend refused the workload: {detail}",
+    "backend-failed": "The backend failed while it was measured: {detail}",
+    "not-installed": "Not measured, a package is missing: {detail}",
+    "wrong-outputs": "{wrong} of {compared} outputs were wrong before timing: no figure.",
+    "wrong-timed-outputs": "{wrong} of {compared} outputs of timed launches were wrong: no figure.",
+    "wrong-timed-reals": (
+        "Timed results on real-valued operands err by {error_ppm} ppm, more than the precision allows: "
+        "no figure."
+    ),
+    "arithmetic-differs": "{asked} was asked for, {measured} was measured: the figure does not count.",
+    "operand-rates-differ": (
+        "The rate on real-valued operands is {ratio} of that on exact ones; the slower one is the figure."
+    ),
+    "clocks-disagree": "Two clocks disagree by more than 1 % ({host_ns} ns against {raw_ns} ns): no figure.",
+    "cpu-time-exceeds-elapsed": (
+        "{threads} threads used {cpu_ns} ns of CPU time in {host_ns} ns: the clock cannot be believed, "
+        "no figure."
+    ),
+    "not-settled": "The rate did not settle in {unsettled} of {visits} visits.",
+    "wide-interval": "The interval is wide, {half_width} of the figure: the machine did not hold still.",
+    # the machine's
+    "steal": "The hypervisor took {share} of the processors' time away during the run.",
+    "foreign-load": "Other processes used {share} of the processors' time during the run.",
+    # the judge's
+    "no-declared-figure": "No profile matches this device's name; nothing is assumed about it.",
+    "declared-not-verified": "The declared figure {declared} was not re-read at its source.",
+    "reference-not-verified": "The reference measurement {reference} was not re-read at its source.",
+    "delivered-above-ceiling": "Delivered {delivered} exceeds the ceiling {ceiling}: implausible.",
+    "claim-above-ceiling": "The claim {claimed} exceeds what this device can do, {ceiling}.",
+    "claim-probably-sparse": (
+        "The claim {claimed} is {ratio} times the dense figure {dense}: probably the sparse one."
+    ),
+    "cpu-not-npu": "A processor reached {limit}; that says nothing about an NPU.",
+}
+
+# Reasons beside a word of the verdict, or beside a row that does not count.
+REASONS: Mapping[str, str] = {
+    "too-few-visits": "fewer than five visits",
+    "not-checked": "outputs not checked on every operand set",
+    "accumulator-unseen": "8-bit output: the accumulator is not seen",
+    "clock-not-measured": "clock not measured",
+    "sparse": "counts sparse operations; dense ones are measured",
+    "precision-unstated": "source does not say in which precision",
+    "precision-unknown": "a format that is not compared here",
+    "sum-of-engines": "adds up several engines; one device was measured",
+    "other-engine": "names another kind of engine than this device",
+    "own-documents-differ": "the vendor's own documents differ",
+    "precision-not-measured": "precision not measured",
+    "above-ceiling": "above what the device can do",
+    "nobody-measured-it": "no sourced measurement of this device is known",
+    "interval-crosses": "the interval lies on both sides",
+    "density-unstated": "source does not say whether dense or sparse",
+    "route": "this route may not reach what the device can",
+    "typed-claim": "typed, no source was read",
+    "precision-not-declared": "profile declares none in this precision",
+    "no-declared-figure": "no profile matches this device",
+    "declarations-differ": "dated figures lie on both sides",
+    "not-measured-at-once": "not all accelerators measured at once",
+    "kind-not-named": "the rule names another kind of device",
+    "quick": "smoke test, decides nothing",
+    "assurance-below-minimum": "rule set asks for a higher assurance level",
+}
+
+# What a report does not show, by code (evidence: doesNotShow).
+DOES_NOT_SHOW: Mapping[str, str] = {
+    "no-challenge": "that it is fresh: no auditor's challenge went into it",
+    "signer-is-the-machine": "who signed it, beyond the key: whoever holds the key can sign anything",
+    "software-cannot-prove-itself": "that the program was the published one: none proves itself",
+    "devices-not-counted": "that one device did the work: software cannot see a remote or an extra one",
+    "outputs-not-opened": "to others that the work was done: this machine alone checked the outputs",
+}
+
+# Steps of `bench verify`, by what they found.
+STEPS: Mapping[str, str] = {
+    "read": "{bytes} bytes, within limits",
+    "envelope": "strict DSSE envelope, report {report}, {signatures} signature(s)",
+    "signed": "signed by {who}",
+    "signed-by-self": "unchanged since it was signed by {who}; that says nothing about by whom",
+    "decoded": "compute evidence, format {format}, made {created}",
+    "rules": "rule set {rules} and profiles are the shipped ones; status: {status}",
+    "no-challenge": "no challenge",
+    "recomputed": "counts and figures of {rows} rows follow from {samples} samples",
+    "no-openings": "no challenge, no outputs opened",
+    "verdict": "the verdict follows, by method {method}",
+    "plausible": "times in order, {age_days} days old",
+}
+
+# Why a device or a family cannot be had.
+UNAVAILABLE: Mapping[str, str] = {
+    "no-nvml": "NVIDIA's management library is not installed",
+    "no-driver": "the NVIDIA driver is not loaded",
+    "driver-mismatch": "driver and library differ in version; restart the machine or reload the driver",
+    "no-device": "the driver sees no GPU",
+    "gpu-lost": "the GPU does not answer",
+    "not-permitted": "this user may not ask",
+    "nvml-error": "NVIDIA's management library failed",
+    "no-onnxruntime": "ONNX Runtime is not installed",
+    "two-onnxruntimes": "several distributions overwrote onnxruntime",
+    "broken-onnxruntime": "ONNX Runtime does not import",
+    "hollow-onnxruntime": "the folder of ONNX Runtime is empty, left by an uninstall",
+    "old-onnxruntime": "this ONNX Runtime cannot list devices",
+    "no-ep-device": "installed, but it offers no device",
+    "no-cpuinfo": "the processor cannot be read; measuring is for Linux",
+}
+
+_RATES = {"declared", "reference", "delivered", "ceiling", "claimed", "dense", "limit"}
+_SHARES = {"share", "half_width"}
+
+
+def finding(found: Finding) -> str:
+    return sentence(FINDINGS, found.code, found.numbers)
+
+
+def unavailable(reason: Unavailable) -> str:
+    words = UNAVAILABLE.get(reason.code, reason.code)
+    return f"{words}: {reason.detail}" if reason.detail else words
+
+
+def sentence(table: Mapping[str, str], code: str, numbers: Mapping[str, Scalar]) -> str:
+    """The sentence for a code, or the code with its numbers where there is none."""
+    shown = {name: _shown(name, value) for name, value in numbers.items()}
+    try:
+        return table[code].format(**shown)
+    except KeyError:
+        return " ".join([code, *(f"{name}={value}" for name, value in shown.items())])
+
+
+def _shown(name: str, value: Scalar) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if name in _RATES:
+        number, prefix = scaled(value, "TOPS")
+        return f"{number:.4g} {prefix.removesuffix('OPS')}op/s"
+    if name in _SHARES:
+        return f"{100 * value:.1f} %"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

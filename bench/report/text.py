@@ -1,0 +1,224 @@
+"""The report in a terminal: tables of evidence for 80 columns and more, plain when piped."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.printable import printable
+from bench.report import sentences
+from bench.terms import (
+    Delivered,
+    Device,
+    Estimate,
+    Evidence,
+    GemmShape,
+    RuleSet,
+    Shape,
+    Status,
+    Threshold,
+)
+from bench.units import format_rate
+
+# Mark and weight of a finding, by its status.
+_MARKS: dict[Status, str] = {"failure": "✗", "warning": "!", "info": "·"}
+
+
+def report(console: Console, evidence: Evidence, rules: RuleSet, number: str) -> None:
+    """Everything a reader of the terminal needs, from verified values only."""
+    _head(console, evidence, number)
+    _rows(console, evidence)
+    _thresholds(console, evidence.verdict.thresholds, rules)
+    _declared(console, evidence)
+    _findings(console, evidence)
+    _limits(console, evidence)
+
+
+def with_interval(estimate: Estimate) -> str:
+    """`325.1 GFLOPS ± 0.4 %`: the half-width as a share of the value."""
+    half = (estimate.high - estimate.low) / 2 / estimate.value
+    return f"{format_rate(estimate.value, estimate.unit)} ± {100 * half:.1f} %"
+
+
+def shape_text(shape: Shape) -> str:
+    """`2048×512×1024`, or batch, channels to filters, image, kernel and padding of a convolution."""
+    if isinstance(shape, GemmShape):
+        return f"{shape.m}×{shape.n}×{shape.k}"
+    padding = f" pad {shape.padding}" if shape.padding else ""
+    return (
+        f"{shape.batch}×{shape.channels}→{shape.filters} {shape.height}×{shape.width} "
+        f"k{shape.kernel}{padding}"
+    )
+
+
+def _plain(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")
+    return table
+
+
+def _head(console: Console, evidence: Evidence, number: str) -> None:
+    mode = "smoke test: it decides nothing" if evidence.mode == "quick" else "measurement"
+    state = ", interrupted" if evidence.interrupted else ""
+    console.print(f"Report {number} · {evidence.created} · {mode}{state}", style="bold")
+    for device in evidence.devices:
+        console.print(f"{device.selector}: {device_line(device)}")
+    console.print()
+
+
+def device_line(device: Device) -> str:
+    """The device in a line: its name, and what of its facts says how large it is."""
+    parts = [printable(device.name)]
+    threads = device.fact("threads-usable")
+    if threads is not None:
+        parts.append(f"{threads} threads usable")
+    if device.fact("hypervisor") is True:
+        parts.append("in a virtual machine")
+    return ", ".join(parts)
+
+
+def _rows(console: Console, evidence: Evidence) -> None:
+    known = any(row.ceiling for row in evidence.delivered)
+    columns = ["asked", "kernel and form", ">delivered (95 %)", "measured", "shape"]
+    table = _plain(*columns, *([">of ceiling"] if known else []))
+    shapes = {m.workload.row: shape_text(m.workload.shape) for m in evidence.measurements}
+    best = {figure.row for figure in evidence.figures}
+    notes: dict[str, str] = {}
+    for row in evidence.delivered:
+        kernel, _, form = row.row.split("/", 2)
+        mark = " *" if row.row in best else _note(notes, row)
+        cells = [
+            row.precision,
+            f"{kernel} {form}{mark}",
+            with_interval(row.estimate) if row.estimate else "no figure",
+            printable((row.measured or "-").replace("-accumulator-unseen", "?")),
+            shapes[row.row] if row.estimate else "",
+        ]
+        table.add_row(*cells, *([_share(row)] if known else []))
+    console.print(table)
+    console.print("* the device's figure for that precision: the best row that counts")
+    for reason, mark in notes.items():
+        console.print(f"{mark} not counted: {sentences.REASONS.get(reason, 'see the findings')}")
+    for code in dict.fromkeys(row.ceiling_reason for row in evidence.delivered if row.ceiling_reason):
+        console.print(f"share of the ceiling: unknown ({sentences.REASONS.get(code, code)})")
+    console.print()
+
+
+def _note(notes: dict[str, str], row: Delivered) -> str:
+    """The mark of a row that does not count; rows with one reason share a mark."""
+    if row.counts or row.reason is None:
+        return ""
+    return " " + notes.setdefault(row.reason, f"({chr(ord('a') + len(notes))})")
+
+
+def _share(row: Delivered) -> str:
+    return f"{row.estimate.value / row.ceiling:.0%}" if row.estimate and row.ceiling else "unknown"
+
+
+def _thresholds(console: Console, thresholds: Sequence[Threshold], rules: RuleSet) -> None:
+    """Both answers of each tier, side by side, and the one that the rule goes by."""
+    console.print(f"Tiers of {rules.id}, decided by the {rules.decided_by} figure", style="bold")
+    table = _plain("tier", "threshold", "declared", "delivered", "answer")
+    notes: dict[str, str] = {}
+    for row in thresholds:
+        unit = "TOPS" if row.precision == "int8" else "TFLOPS"
+        declared = row.declared.ops_per_s if row.declared else None
+        delivered = row.delivered.value if row.delivered else None
+        table.add_row(
+            f"{row.tier} ({row.device})",
+            f"{format_rate(row.limit, unit)} {row.precision}",
+            _answer(declared, unit, row.declared_word, row.declared_reason, notes),
+            _answer(delivered, unit, row.delivered_word, row.delivered_reason, notes),
+            row.headline,
+        )
+    console.print(table)
+    for reason, mark in notes.items():
+        console.print(f"{mark} {sentences.REASONS.get(reason, reason)}")
+    console.print(f"status of the rule set: {rules.status}")
+    console.print()
+
+
+def _answer(value: float | None, unit: str, word: str, reason: str | None, notes: dict[str, str]) -> str:
+    shown = f"{format_rate(value, unit)}: {word}" if value is not None else word
+    return f"{shown} {notes.setdefault(reason, f'[{len(notes) + 1}]')}" if reason else shown
+
+
+def _declared(console: Console, evidence: Evidence) -> None:
+    if not evidence.verdict.declared:
+        return
+    console.print("Declared and delivered:", style="bold")
+    table = _plain("device", "precision", ">declared", ">delivered", ">share", "reference", "answer")
+    for row in evidence.verdict.declared:
+        declared = row.declared
+        unit = (
+            row.delivered.unit
+            if row.delivered
+            else ("TOPS" if declared.precision.startswith("int") else "TFLOPS")
+        )
+        word = f"{row.word} ({sentences.REASONS.get(row.reason, row.reason)})" if row.reason else row.word
+        table.add_row(
+            row.device,
+            printable(declared.precision),
+            format_rate(declared.ops_per_s, unit)
+            + (
+                ""
+                if declared.verified
+                else " (typed)"
+                if declared.provenance == "stated"
+                else " (not re-read)"
+            ),
+            with_interval(row.delivered) if row.delivered else "none",
+            f"{row.share.value:.2f}" if row.share else "",
+            f"{row.reference.low:.2f} to {row.reference.high:.2f}" if row.reference else "none",
+            word,
+        )
+    console.print(table)
+    console.print()
+
+
+def _findings(console: Console, evidence: Evidence) -> None:
+    if not evidence.verdict.findings:
+        return
+    console.print("Findings:", style="bold")
+    for found in evidence.verdict.findings:
+        words = printable(sentences.finding(found), limit=600)
+        console.print(f"{_MARKS[found.status]} {printable(found.subject)}: {words}")
+    console.print()
+
+
+def _limits(console: Console, evidence: Evidence) -> None:
+    console.print(
+        f"Assurance {evidence.assurance}: an accountable statement, not a proof. It does not show",
+        style="bold",
+    )
+    for code in evidence.does_not_show:
+        console.print(f"- {sentences.DOES_NOT_SHOW.get(code, printable(code))}")
+
+
+def rule_set(console: Console, rules: RuleSet, *, whole: bool) -> None:
+    """A rule set's tiers; with `whole` its quotes, its source and the reading with its arguments."""
+    console.print(f"{rules.id} {rules.version}: {rules.title_en}", style="bold")
+    console.print(f"  {rules.title_zh}")
+    console.print(f"  status: {rules.status}")
+    for tier in rules.tiers:
+        limits = " or ".join(
+            f"{format_rate(limit.ops_per_s, limit.unit)} {limit.precision or 'in the precision claimed'}"
+            for limit in tier.limits
+        )
+        console.print(
+            f"  {tier.id}: {limits} ({tier.scope}: {', '.join(tier.kinds)}), {tier.title_zh}", markup=False
+        )
+        if whole:
+            console.print(f"    {tier.quote_zh}")
+    if not whole:
+        return
+    console.print(f"  decided by the {rules.decided_by} figure: {rules.decided_by_quote_zh}")
+    console.print(f"  reading ({rules.reading_basis}): {rules.reading}")
+    for mark, arguments in (("for", rules.reading_for), ("against", rules.reading_against)):
+        for argument in arguments:
+            console.print(f"    {mark}: {argument}")
+    for example in rules.examples:
+        console.print(f"  example: {example}")
+    console.print(f"  source: {rules.source}")
+    console.print(f"  minimum assurance {rules.minimum_assurance}; digest {rules.digest}")
