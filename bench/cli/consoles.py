@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 # What is piped is not wrapped to a terminal that is not there.
-_PIPED_WIDTH = 160
+_PIPED_WIDTH = 500
 
 
 def _console(**options: Any) -> "Console":

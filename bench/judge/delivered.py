@@ -108,7 +108,7 @@ def _arithmetic(measurement: Measurement) -> str | None:
 
 def _shortfall(measurement: Measurement, figure: Estimate | None, measured: str | None) -> str | None:
     """Why a row without a failure still does not count, or None."""
-    if figure is None or len(measurement.visits) < LEAST_VISITS:
+    if figure is None or figure.visits < LEAST_VISITS:
         return "too-few-visits"
     if measured is None or not _checked(measurement):
         return "not-checked"

@@ -156,7 +156,7 @@ class Loop:
         finish()
         outputs = rows.read(row.prepared, place)
         ended = together(self.clock)
-        if host_end <= host:
+        if ended.host_ns <= begun.host_ns:
             raise CannotMeasure("the host's clock stood still during a sample.")
         row.next_sample += 1
         # An odd step takes the samples' last launches, which are looked at, through all offsets.

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from bench.errors import CannotMeasure
 from bench.terms import (
     Check,
     ConvShape,
@@ -24,6 +25,8 @@ from bench.workload.kernel import Kernel, Prepared
 # timed sample on exact and on real-valued operands.
 _BEFORE, _PROBE, _TIMED_EXACT, _TIMED_REAL = 8, 16, 1, 3
 _BEFORE_LAUNCHES = 3
+# What a backend raises when it refuses or a launch fails; the other rows go on.
+BACKEND_ERRORS = (CannotMeasure, RuntimeError, MemoryError)
 # Characters of a backend's own words that are kept.
 _DETAIL = 400
 
@@ -39,6 +42,7 @@ class Row:
     prepared: Prepared | None = None
     launch_ns: float = 0.0
     next_sample: int = 0
+    next_launch: int = 0
     offsets: tuple[int, ...] = ()
     tried: tuple[Trial, ...] = ()
     before: Check | None = None
@@ -140,8 +144,10 @@ def probe_arithmetic(row: Row) -> None:
     workload = probe_workload(row.workload)
     real = operands.has_reals(workload)
     prepared = prepare(row, workload, real=real)
-    row.probe = _run_checked(prepared, workload, "probe", launches=1, real=real, size=_PROBE).check()
-    prepared.close()
+    try:
+        row.probe = _run_checked(prepared, workload, "probe", launches=1, real=real, size=_PROBE).check()
+    finally:
+        prepared.close()
 
 
 def timed_place(row: Row, index: int, *, offset: int, real: bool) -> accuracy.Place:
@@ -151,13 +157,17 @@ def timed_place(row: Row, index: int, *, offset: int, real: bool) -> accuracy.Pl
 
 
 # One timed sample in this many runs on real-valued operands, its place in each group chosen by the nonce.
-_REAL_SHARE = 8
+REAL_SHARE = 8
+# Groups of samples in a visit, at most: the visits' groups are numbered apart.
+_MOST_GROUPS = 1 << 16
 
 
-def runs_on_reals(row: Row, index: int) -> bool:
+def runs_on_reals(row: Row, visit: int, index: int) -> bool:
+    """Whether the index-th measured sample of a visit (both from 0) runs on real-valued operands.
+
+    Groups begin anew with each visit, so that a visit of REAL_SHARE samples has one.
+    """
     if not operands.has_reals(row.workload):
         return False
-    return (
-        operands.random_below(row.workload, "real", index // _REAL_SHARE, (_REAL_SHARE,))[0]
-        == index % _REAL_SHARE
-    )
+    group = visit * _MOST_GROUPS + index // REAL_SHARE
+    return operands.random_below(row.workload, "real", group, (REAL_SHARE,))[0] == index % REAL_SHARE

@@ -39,7 +39,17 @@ def _probe(prepared: Prepared, clock: Clock, schedule: Schedule) -> float:
         prepared.launch((launches + 1) % operands.OFFSETS, real=False)
         prepared.finish()
         launches += 1
+        if launches > _LEAST_LAUNCHES and clock.host_ns() <= begun:
+            raise CannotMeasure(f"the host's clock stood still during {launches} launches.")
     return (clock.host_ns() - begun) / launches
+
+
+def _launch_ns(row: Row, workload: Workload, clock: Clock, schedule: Schedule) -> float:
+    prepared = rows.prepare(row, workload, real=False)
+    try:
+        return _probe(prepared, clock, schedule)
+    finally:
+        prepared.close()
 
 
 def _guarded(row: Row, shape: Shape, best: float, schedule: Schedule, room: int) -> str | None:
@@ -64,10 +74,8 @@ def search(
         if reason is None:
             workload = replace(row.workload, shape=shape)
             try:
-                prepared = rows.prepare(row, workload, real=False)
-                launch_ns = _probe(prepared, clock, schedule)
-                prepared.close()
-            except CannotMeasure as error:
+                launch_ns = _launch_ns(row, workload, clock, schedule)
+            except rows.BACKEND_ERRORS as error:
                 reason, refusal = "refused", str(error)
         if reason is not None:
             tried.append(Trial(shape=shape, ops_per_s=None, reason=reason))

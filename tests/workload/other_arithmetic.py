@@ -1,0 +1,43 @@
+"""Products as other arithmetic computes them, in numpy: what a device may do instead of what it says.
+
+Every function takes operands (rows, K) and (K, columns) as float64 and gives outputs as float64.
+"""
+
+import numpy as np
+
+
+def rounded(values: np.ndarray, bits: int) -> np.ndarray:
+    """To `bits` significant bits, to nearest even, with no bound on the exponent."""
+    fraction, exponent = np.frexp(values)
+    return np.ldexp(np.rint(np.ldexp(fraction, bits)), exponent - bits)
+
+
+def truncated(values: np.ndarray, bits: int) -> np.ndarray:
+    """To `bits` significant bits, toward zero."""
+    fraction, exponent = np.frexp(values)
+    return np.ldexp(np.trunc(np.ldexp(fraction, bits)), exponent - bits)
+
+
+def quantised(values: np.ndarray, bits: int) -> np.ndarray:
+    """To 2^bits - 1 evenly spaced codes over the largest magnitude, as symmetric quantisation does."""
+    step = np.abs(values).max() / (2 ** (bits - 1) - 1)
+    return np.rint(values / step) * step
+
+
+def clipped(values: np.ndarray, bits: int) -> np.ndarray:
+    """To the integers of a signed type of `bits` bits."""
+    return np.clip(np.rint(values), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+def running_sum(left: np.ndarray, right: np.ndarray, kind: type) -> np.ndarray:
+    """One product at a time, product and sum rounded to the floating type `kind`."""
+    a, b = left.astype(kind), right.astype(kind)
+    total = np.zeros((left.shape[0], right.shape[1]), dtype=kind)
+    for k in range(left.shape[1]):
+        total = total + a[:, k : k + 1] * b[k : k + 1]
+    return total.astype(np.float64)
+
+
+def fp32_sum(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Products and sums in fp32, in the order the machine's BLAS likes."""
+    return (left.astype(np.float32) @ right.astype(np.float32)).astype(np.float64)
