@@ -18,8 +18,10 @@ from bench.errors import Interrupted
 from bench.evidence import envelope, statement, store
 from bench.evidence.keys import SigningKey
 from bench.judge.conclusion import Observed, conclude, profile_digests
+from bench.measure import stopping
 from bench.measure.loop import Loop, Progress
 from bench.measure.row import Row
+from bench.measure.stopping import Schedule
 from bench.plan import Plan, PlannedRow
 from bench.terms import Device, Digest, Envelope, Evidence, Fact, Harness, Reading
 from bench.units import NS_PER_S
@@ -122,7 +124,9 @@ class Run:
         interrupted = False
         self._read_counters()
         try:
-            loop.run(self._rows)
+            loop.open(self._rows)
+            loop.schedule = self._paced(loop.schedule)
+            loop.visit(self._rows)
         except KeyboardInterrupt:
             interrupted = True
         self._read_counters()
@@ -132,6 +136,12 @@ class Run:
         if interrupted:
             raise Interrupted(f"interrupted; what was measured is in {path}.")
         return path, evidence, signed
+
+    def _paced(self, schedule: Schedule) -> Schedule:
+        """The schedule for the time that opening the rows has left."""
+        measuring = sum(row.ended == "measuring" for row in self._rows)
+        left_ns = schedule.limit_ns - (self.clock.host_ns() - self._origin_ns)
+        return stopping.pace(schedule, measuring, max(0, left_ns))
 
     def _live(self, planned: PlannedRow) -> Row:
         kernel = self.look_up(planned.workload.kernel)

@@ -3,8 +3,10 @@
 import os
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from program import Made, Program
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +23,24 @@ def needs_program() -> Callable[[str, str], str]:
         pytest.skip(reason)
 
     return find
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Program:
+    """A user without a key, in an empty folder."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return Program(home=tmp_path / "home", folder=folder)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """One real smoke test on this machine's CPU; tests read its file and write nothing beside it."""
+    folder = tmp_path_factory.mktemp("made")
+    program = Program(home=folder / "home", folder=folder)
+    file = folder / "quick.evidence.json"
+    said = program(
+        *("run", "--quick", "--device", "cpu", "--precision", "fp32", "--precision", "int8", "-o", file)
+    )
+    assert said.code == 0, said.err
+    return Made(file=file, bench=program, said=said)

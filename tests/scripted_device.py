@@ -273,3 +273,9 @@ def device(*, threads: int = 2, cpus: int = 2, selector: str = "cpu") -> Device:
             Fact(name="logical-cpus", value=cpus, source="script"),
         ),
     )
+
+
+def run_rows(the_loop: Loop, rows: list[Row]) -> None:
+    """Both halves of a run, as `bench run` takes them, without pacing in between."""
+    the_loop.open(rows)
+    the_loop.visit(rows)

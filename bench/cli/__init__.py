@@ -10,6 +10,7 @@ from importlib import import_module
 import click
 
 import bench
+from bench.cli.consoles import complain
 from bench.errors import BenchError
 
 # Commands in the order of help, and the module that holds each.
@@ -71,10 +72,10 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except BenchError as error:
-        click.echo(f"bench: {error}", err=True)
+        complain(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        click.echo("bench: interrupted before anything was measured.", err=True)
+        complain("interrupted before anything was measured.")
         sys.exit(130)
     except BrokenPipeError:
         # Whoever read our output has seen enough; the interpreter must not try to flush it again.
@@ -83,9 +84,8 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("BENCH_TRACEBACK"):
             raise
-        click.echo(
-            f"bench: a defect of bench, not of your machine: {type(error).__name__}: {error}. "
-            "Set BENCH_TRACEBACK=1 and type the command again for the details to report.",
-            err=True,
+        complain(
+            f"a defect of bench, not of your machine: {type(error).__name__}: {error}. "
+            "Set BENCH_TRACEBACK=1 and type the command again for the details to report."
         )
         sys.exit(DEFECT)

@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+# Room for the longest path that a system takes, and the sentence around it.
+_LONGEST_LINE = 6000
+
 # What is piped is not wrapped to a terminal that is not there.
 _PIPED_WIDTH = 500
 
@@ -23,3 +26,12 @@ def stdout() -> "Console":
 
 def stderr() -> "Console":
     return _console(stderr=True)
+
+
+def complain(message: str) -> None:
+    """One line on stderr; what it quotes from a file or an argument cannot steer the terminal."""
+    import click
+
+    from bench.printable import printable
+
+    click.echo(f"bench: {printable(message, limit=_LONGEST_LINE)}", err=True)

@@ -26,12 +26,12 @@ def devices(as_json: bool) -> None:
     console = stdout()
     for inventory in found:
         for device in inventory.devices:
-            console.print(
-                f"{printable(device.selector)}  {text.device_line(device)}", style="bold", markup=False
-            )
+            console.print(f"{printable(device.selector)}  {text.device_line(device)}", style="bold")
             for fact in device.facts:
-                value = printable(str(fact.value)) if fact.value is not None else f"not known ({fact.reason})"
-                console.print(f"    {fact.name:<24} {value}")
+                value = (
+                    str(fact.value) if fact.reason is None else f"not known: {sentences.absent(fact.reason)}"
+                )
+                console.print(f"    {printable(fact.name):<24} {printable(value)}")
         for reason in inventory.unavailable:
             words = printable(sentences.unavailable(reason), limit=400)
             console.print(f"{printable(reason.subject)}  unavailable: {words}")

@@ -1,12 +1,14 @@
 """What commands hand to programs: JSON on stdout, and the exit code that --require asks for."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from bench.cli.consoles import complain
 from bench.errors import NOT_MET
 from bench.evidence.codec import encode
 from bench.evidence.envelope import report_number
@@ -29,8 +31,14 @@ def summary(evidence: Evidence, signed: Envelope, *, path: Path, key: str | None
     }
 
 
+# JSON itself escapes the controls below a space only. These too could steer a terminal, reorder what it
+# shows, or not be written at all: C1 controls, zero-width and bidi marks, lone surrogates.
+_UNSEEN = re.compile("[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+
+
 def print_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    click.echo(_UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def required_tiers_met(verdict: Verdict, required: Sequence[str]) -> int:
@@ -38,5 +46,5 @@ def required_tiers_met(verdict: Verdict, required: Sequence[str]) -> int:
     met = {row.tier for row in verdict.thresholds if row.headline == "threshold-met"}
     missing = [tier for tier in required if tier not in met]
     if missing:
-        click.echo(f"bench: required, and not met: {', '.join(missing)}.", err=True)
+        complain(f"required, and not met: {', '.join(missing)}.")
     return NOT_MET if missing else 0

@@ -138,11 +138,13 @@ def _plan(
 def _print(evidence: "Evidence", plan: "Plan", signed: "Envelope", path: Path, key: str) -> None:
     from bench.cli.consoles import stdout
     from bench.evidence.envelope import report_number
+    from bench.printable import printable
     from bench.report import text
 
     console = stdout()
     text.report(console, evidence, plan.rules, report_number(signed))
     console.print()
-    console.print(f"evidence  {path}", soft_wrap=True)
+    shown = printable(str(path), limit=4096)
+    console.print(f"evidence  {shown}", soft_wrap=True)
     console.print(f"key       {key}", soft_wrap=True)
-    console.print(f"verify    bench verify {path}", soft_wrap=True)
+    console.print(f"verify    bench verify {shown}", soft_wrap=True)

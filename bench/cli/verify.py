@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.cli.consoles import complain
 from bench.cli.outcome import print_json, required_tiers_met, summary
-from bench.errors import BenchError, EvidenceInvalid, SignatureNotTrusted
+from bench.errors import BenchError, EvidenceInvalid, SignatureNotTrusted, UsageError
+from bench.printable import printable
 from bench.units import parse_seconds
 
 if TYPE_CHECKING:
@@ -25,8 +27,19 @@ def _request(trust_file: Path | None, rules: str | None, max_age: str | None) ->
     from bench.evidence import trust
     from bench.evidence.verify import Request
 
-    age = timedelta(seconds=parse_seconds(max_age)) if max_age else None
-    return Request(signers=trust.read(trust_file), now=datetime.now(UTC), rules_file=rules, max_age=age)
+    return Request(
+        signers=trust.read(trust_file),
+        now=datetime.now(UTC),
+        rules_file=rules,
+        max_age=_age(max_age) if max_age is not None else None,
+    )
+
+
+def _age(text: str) -> timedelta:
+    try:
+        return timedelta(seconds=parse_seconds(text))
+    except OverflowError as error:
+        raise UsageError(f"--max-age {text} is longer than time is counted here: type e.g. 720h.") from error
 
 
 def _follow(path: Path, request: "Request", tell: Callable[["Step"], None]) -> "Verified":
@@ -78,7 +91,7 @@ def _verify_one(
             click.echo(_line(step))
 
     if not quiet:
-        click.echo(str(path))
+        click.echo(printable(str(path), limit=4096))
     try:
         found = _follow(path, request, tell)
         assert found.evidence is not None
@@ -88,12 +101,13 @@ def _verify_one(
     except BenchError as error:
         number = error.step if isinstance(error, EvidenceInvalid | SignatureNotTrusted) else None
         at = f"step {number}: " if number is not None else ""
-        click.echo(f"bench: {path}: {at}{error}", err=True)
+        complain(f"{path}: {at}{error}")
         failure: dict[str, object] = {"file": str(path), "valid": False, "step": number, "error": str(error)}
         return error.exit_code, {**failure, "exitCode": error.exit_code, "steps": steps}
     code = required_tiers_met(found.evidence.verdict, required)
     if not quiet:
-        click.echo(f"valid: assurance {found.evidence.assurance}, {_verdict_words(found)}")
+        state = "interrupted, " if found.evidence.interrupted else ""
+        click.echo(f"valid: assurance {found.evidence.assurance}, {state}{_verdict_words(found)}")
     result = summary(found.evidence, found.envelope, path=path, key=None)
     signers = [{"principal": s.principal, "fingerprint": s.fingerprint} for s in found.signers]
     return code, {
@@ -107,7 +121,6 @@ def _verify_one(
 
 
 def _line(step: "Step") -> str:
-    from bench.printable import printable
     from bench.report import sentences
 
     words = sentences.sentence(sentences.STEPS, step.code, step.values)

@@ -17,7 +17,20 @@ from bench.judge import catalog
 from bench.judge.conclusion import Conclusion, Observed, conclude, profile_digests
 from bench.judge.verdict import METHODS
 from bench.printable import printable
-from bench.terms import Envelope, Evidence, Measurement, RuleSet, Scalar, Visit
+from bench.terms import (
+    Check,
+    ConvShape,
+    DeviceKind,
+    Envelope,
+    Evidence,
+    Family,
+    Measurement,
+    RuleSet,
+    Sample,
+    Scalar,
+    Shape,
+)
+from bench.units import format_seconds
 from bench.workload import opcount
 from bench.workload.registry import kernels
 
@@ -37,6 +50,27 @@ NAMES = (
 # A clock that is ahead by more than this makes a report from the future; hosts without NTP drift by
 # minutes, so that a day accuses nobody.
 _FUTURE = timedelta(days=1)
+
+# Without a challenge nothing beyond A0 can have been shown, and this is what a report has to say about
+# itself. It belongs to format 1: a limit added later comes with another format.
+_ASSURANCE = "A0"
+_LIMITS = (
+    "no-challenge",
+    "signer-is-the-machine",
+    "software-cannot-prove-itself",
+    "devices-not-counted",
+    "outputs-not-opened",
+)
+
+# A processor that calls itself a GPU would be held against a GPU's data sheet.
+_KINDS: dict[Family, DeviceKind] = {"cpu": "cpu", "cuda": "gpu"}
+
+# Why a row has ended that was still to be visited: only an interrupt leaves one.
+_UNFINISHED = ("not-started", "measuring", "interrupted")
+
+# Counting a convolution takes a step per output along an axis. No image of a ladder is near this size,
+# and a larger one could keep an auditor waiting for ever.
+_LARGEST_IMAGE = 1 << 13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +124,7 @@ def verify(path: Path, request: Request, found: Verified) -> Iterator[Step]:
     yield Step(number=3, code="decoded", values={"format": evidence.format, "created": evidence.created})
     rules = found.rules = _rules(evidence, request.rules_file)
     yield Step(number=4, code="rules", values={"rules": rules.id, "status": rules.status})
+    _require_limits(evidence)
     yield Step(number=5, code="no-challenge", values={})
     _same_counts(evidence)
     conclusion = _recompute(evidence, rules)
@@ -121,8 +156,9 @@ def _rules(evidence: Evidence, rules_file: str | None) -> RuleSet:
     rules = catalog.rules(name)
     if rules.digest != evidence.rules.sha256:
         raise EvidenceInvalid(
-            f"rule set {rules.id}: the evidence was judged by one with digest {evidence.rules.sha256[:12]}, "
-            f"this one has {rules.digest[:12]}. Give the right file with --rules FILE.toml.",
+            f"rule set {rules.id}: the evidence was judged by one with digest "
+            f"{printable(evidence.rules.sha256, limit=12)}, this one has {rules.digest[:12]}. "
+            "Give the right file with --rules FILE.toml.",
             step=4,
         )
     if profile_digests(evidence.devices) != evidence.profiles:
@@ -142,32 +178,96 @@ def _require_sections(evidence: Evidence, rules: RuleSet) -> None:
             raise EvidenceInvalid(f"the rule set requires the section {name}, and it is empty.", step=4)
 
 
+def _require_limits(evidence: Evidence) -> None:
+    """Evidence without a challenge is of level A0, and says what that level does not show."""
+    if evidence.assurance != _ASSURANCE:
+        raise EvidenceInvalid(
+            f"it claims assurance {printable(evidence.assurance)} and holds no challenge: without one the "
+            f"level is {_ASSURANCE}.",
+            step=5,
+        )
+    missing = [code for code in _LIMITS if code not in evidence.does_not_show]
+    if missing:
+        raise EvidenceInvalid(
+            f"it does not say what it does not show: {', '.join(missing)} left out.", step=5
+        )
+
+
 def _same_counts(evidence: Evidence) -> None:
     """Every workload is one that a kernel of this program runs, and counts what its shape counts."""
-    known = {(k.name, k.backend, k.operation, form) for k in kernels().values() for form in k.forms}
-    selectors = {device.selector for device in evidence.devices}
+    known = {
+        (family, k.name, k.backend, k.operation, form)
+        for k in kernels().values()
+        for form in k.forms
+        for family in k.families
+    }
+    families = {device.selector: device.family for device in evidence.devices}
+    for device in evidence.devices:
+        if device.kind != _KINDS.get(device.family, device.kind):
+            raise EvidenceInvalid(
+                f"{printable(device.selector)} is of the family {device.family} and says it is of the kind "
+                f"{device.kind}.",
+                step=6,
+            )
     if len(evidence.measurements) != evidence.planned_rows:
         raise EvidenceInvalid(
             f"{evidence.planned_rows} rows were planned and {len(evidence.measurements)} are there.", step=6
         )
+    names = [(m.workload.device, m.workload.row) for m in evidence.measurements]
+    if len({*names}) != len(names):
+        raise EvidenceInvalid("a row stands twice in the evidence.", step=6)
     for measurement in evidence.measurements:
         workload = measurement.workload
         row = printable(workload.row)
-        if (workload.kernel, workload.backend, workload.operation, workload.form) not in known:
-            raise EvidenceInvalid(f"{row} is no workload of this version of bench.", step=6)
-        if workload.device not in selectors:
+        family = families.get(workload.device)
+        if family is None:
             raise EvidenceInvalid(f"{row} ran on a device that the evidence does not describe.", step=6)
+        route = (family, workload.kernel, workload.backend, workload.operation, workload.form)
+        if route not in known or _is_huge(workload.shape):
+            raise EvidenceInvalid(f"{row} is no workload of this version of bench.", step=6)
         if workload.seed != evidence.nonce:
             raise EvidenceInvalid(f"{row}: the operands were not seeded by the evidence's nonce.", step=6)
         if opcount.cost(workload.shape, workload.form) != measurement.cost:
             raise EvidenceInvalid(f"{row}: the count of operations is not that of its shape.", step=6)
-        _sound_samples(measurement, row)
+        if measurement.ended in _UNFINISHED and not evidence.interrupted:
+            raise EvidenceInvalid(
+                f"{row} was not finished, and the evidence does not say that it was interrupted.", step=6
+            )
+        _sound_values(measurement, row)
 
 
-def _sound_samples(measurement: Measurement, row: str) -> None:
-    for visit in measurement.visits:
-        if any(sample.host_ns <= 0 or sample.launches <= 0 for sample in (*visit.settle, *visit.samples)):
+def _is_huge(shape: Shape) -> bool:
+    sizes = (shape.height, shape.width, shape.padding) if isinstance(shape, ConvShape) else ()
+    return any(size > _LARGEST_IMAGE for size in sizes)
+
+
+def _sound_values(measurement: Measurement, row: str) -> None:
+    for sample in _samples(measurement):
+        if sample.host_ns <= 0 or sample.launches <= 0:
             raise EvidenceInvalid(f"{row}: a sample has no time or no launches.", step=6)
+        if sample.cpu_ns < 0 or sample.real not in (0, 1):
+            raise EvidenceInvalid(f"{row}: a sample holds a value that no measurement brings.", step=6)
+    for check in (measurement.before, measurement.probe, measurement.timed):
+        if check is not None and not _adds_up(check):
+            raise EvidenceInvalid(f"{row}: the counts of a check of outputs do not add up.", step=6)
+
+
+def _adds_up(check: Check) -> bool:
+    counts = (check.launches, check.wrong, check.off_by_one, check.real_compared)
+    error = check.real_error_ppm
+    return (
+        min(counts) >= 0
+        and check.wrong + check.off_by_one <= check.compared
+        and (error is None) == (check.real_compared == 0)
+        and (error is None or error >= 0)
+    )
+
+
+def _samples(measurement: Measurement) -> Iterator[Sample]:
+    """Every sample in the order in which it was taken."""
+    for visit in measurement.visits:
+        yield from visit.settle
+        yield from visit.samples
 
 
 def _recompute(evidence: Evidence, rules: RuleSet) -> Conclusion:
@@ -184,7 +284,15 @@ def _recompute(evidence: Evidence, rules: RuleSet) -> Conclusion:
         quick=evidence.mode == "quick",
         assurance=evidence.assurance,
     )
-    conclusion = conclude(observed, rules, method=evidence.verdict.method)
+    try:
+        conclusion = conclude(observed, rules, method=evidence.verdict.method)
+    except (ArithmeticError, LookupError, ValueError) as error:
+        # What bench writes can be computed with: a count of zero or an unknown precision is not its own.
+        raise EvidenceInvalid(
+            f"it holds values that nothing can be computed from ({type(error).__name__}: "
+            f"{printable(str(error))}).",
+            step=6,
+        ) from error
     if (conclusion.delivered, conclusion.figures) != (evidence.delivered, evidence.figures):
         raise EvidenceInvalid(
             "the figures in the file are not the ones that follow from its samples.", step=6
@@ -194,11 +302,7 @@ def _recompute(evidence: Evidence, rules: RuleSet) -> Conclusion:
 
 def _plausible(evidence: Evidence, request: Request) -> dict[str, Scalar]:
     """Step 9: times in order, an age that is allowed. Returns what was looked at."""
-    for measurement in evidence.measurements:
-        _in_order(measurement.visits, printable(measurement.workload.row))
-    moments = [reading.at_ns for reading in evidence.telemetry]
-    if moments != sorted(moments):
-        raise EvidenceInvalid("the telemetry's times run backwards.", step=9)
+    _in_order(evidence)
     try:
         created = datetime.strptime(evidence.created, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError:
@@ -210,17 +314,38 @@ def _plausible(evidence: Evidence, request: Request) -> dict[str, Scalar]:
         raise EvidenceInvalid(f"it says it was made at {evidence.created}, which is in the future.", step=9)
     if request.max_age is not None and age > request.max_age:
         raise EvidenceInvalid(
-            f"it was made at {evidence.created}, {age.days} days ago: older than --max-age allows "
-            f"({request.max_age.days} days).",
+            f"it was made at {evidence.created}, {_long(age)} ago: older than --max-age allows "
+            f"({_long(request.max_age)}).",
             step=9,
         )
     return {"age_days": max(0, age.days)}
 
 
-def _in_order(visits: Sequence[Visit], row: str) -> None:
-    """Samples follow each other without overlap."""
-    end = 0
-    for sample in (sample for visit in visits for sample in (*visit.settle, *visit.samples)):
-        if sample.start_ns < end:
+def _long(time: timedelta) -> str:
+    return f"{time.days} days" if time.days > 1 else format_seconds(time.total_seconds())
+
+
+def _in_order(evidence: Evidence) -> None:
+    """A device's samples do not overlap, whatever their rows, and the counters were read around them all."""
+    moments = [reading.at_ns for reading in evidence.telemetry]
+    if moments != sorted(moments):
+        raise EvidenceInvalid("the telemetry's times run backwards.", step=9)
+    ends: dict[str, int] = {}
+    for device, row, sample in sorted(_timed(evidence), key=lambda timed: timed[2].start_ns):
+        if not moments or sample.start_ns < moments[0] or sample.start_ns + sample.host_ns > moments[-1]:
+            raise EvidenceInvalid(f"{row}: the telemetry does not cover its samples.", step=9)
+        if sample.start_ns < ends.get(device, 0):
             raise EvidenceInvalid(f"{row}: samples overlap in time.", step=9)
-        end = sample.start_ns + sample.host_ns
+        ends[device] = sample.start_ns + sample.host_ns
+
+
+def _timed(evidence: Evidence) -> Iterator[tuple[str, str, Sample]]:
+    """Every sample with its device and row; those of a row stand in the order of time."""
+    for measurement in evidence.measurements:
+        row = printable(measurement.workload.row)
+        start = 0
+        for sample in _samples(measurement):
+            if sample.start_ns < start:
+                raise EvidenceInvalid(f"{row}: samples are not in the order of time.", step=9)
+            start = sample.start_ns
+            yield measurement.workload.device, row, sample

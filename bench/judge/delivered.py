@@ -18,8 +18,10 @@ from bench.workload import accuracy, operands
 LEAST_VISITS = 5
 
 # Real-valued and exact operands run at the same rate unless the kernel tells them apart, or the
-# device's power limit does: beyond this difference the real-valued rate is the figure.
+# device's power limit does: below this ratio the real-valued rate is the figure.
 _OPERAND_RATIO = 0.98
+# A ratio whose interval is wider than this says little: then its value alone decides, for the lower rate.
+_SCATTERED = 0.1
 
 # Two clocks over the same windows agree within this share, or one of them is not to be believed.
 _CLOCKS = 0.01
@@ -69,9 +71,15 @@ def _device(devices: Sequence[Device], measurement: Measurement) -> Device:
 def estimate(measurement: Measurement) -> Estimate | None:
     """The row's mean rate; over the real-valued samples alone where these ran slower than the exact ones."""
     ops, unit = measurement.cost.ops, precision(measurement.workload.precision).unit
-    ratio = stats.operand_ratio(measurement.visits)
-    slower = ratio is not None and ratio < _OPERAND_RATIO
+    slower = _reals_are_slower(stats.operand_ratio(measurement.visits))
     return stats.mean_rate(measurement.visits, ops, unit, real_only=slower)
+
+
+def _reals_are_slower(ratio: stats.Ratio | None) -> bool:
+    """Whether the rates differ by more than chance: the whole interval lies below, or tells nothing."""
+    if ratio is None or ratio.value >= _OPERAND_RATIO:
+        return False
+    return ratio.high < _OPERAND_RATIO or ratio.high - ratio.low > _SCATTERED
 
 
 def _row(measurement: Measurement, findings: Sequence[Finding]) -> Delivered:
@@ -184,8 +192,9 @@ def _timing_findings(measurement: Measurement, device: Device) -> Iterator[Findi
         return Finding(subject=measurement.workload.row, status=status, code=code, numbers=numbers)
 
     ratio = stats.operand_ratio(visits)
-    if ratio is not None and abs(ratio - 1) > 1 - _OPERAND_RATIO:
-        yield finding("warning", "operand-rates-differ", ratio=stats.rounded(ratio))
+    if ratio is not None and (_reals_are_slower(ratio) or ratio.low > 1 / _OPERAND_RATIO):
+        numbers = {name: stats.rounded(getattr(ratio, name)) for name in ("value", "low", "high")}
+        yield finding("warning", "operand-rates-differ", **numbers)
     host = sum(sample.host_ns for sample in samples)
     raw = sum(sample.raw_ns for sample in samples)
     if abs(raw - host) > _CLOCKS * host:

@@ -44,13 +44,15 @@ class Loop:
     after_visit: Callable[[], None]
     origin_ns: int = field(default=0)
 
-    def run(self, all_rows: list[Row]) -> None:
-        """Open every row, then visit them in turn until each has enough. KeyboardInterrupt passes through."""
+    def open(self, all_rows: list[Row]) -> None:
+        """Open every row that the plan has not refused. KeyboardInterrupt passes through."""
         share = self.room // max(1, len(all_rows))
         for row in all_rows:
-            # A row that the plan found unavailable stays refused.
             if row.ended == "not-started":
                 self._open(row, share)
+
+    def visit(self, all_rows: list[Row]) -> None:
+        """Visit the opened rows in turn until each has enough. KeyboardInterrupt passes through."""
         while waiting := [row for row in all_rows if row.ended == "measuring"]:
             for row in waiting:
                 self.before_visit()
@@ -131,7 +133,7 @@ class Loop:
     def _window(self, row: Row, samples: list[Sample], seen: list[Outputs]) -> None:
         elapsed = 0
         # Enough samples, however slow they are, that one of them runs on real-valued operands.
-        while elapsed < self.schedule.window_ns or len(samples) < rows.REAL_SHARE:
+        while elapsed < self.schedule.window_ns or len(samples) < stopping.LEAST_SAMPLES:
             real = rows.runs_on_reals(row, len(row.visits), len(samples))
             sample, outputs = self._sample(row, real=real)
             samples.append(sample)

@@ -23,7 +23,7 @@ from bench.workload.kernel import Kernel, Prepared
 
 # Outputs compared per launch, as a block of n x 2n: before timing, in the untimed probe, and of each
 # timed sample on exact and on real-valued operands.
-_BEFORE, _PROBE, _TIMED_EXACT, _TIMED_REAL = 8, 16, 1, 3
+_BEFORE, _PROBE, _TIMED_EXACT, _TIMED_REAL = 8, 16, 2, 3
 _BEFORE_LAUNCHES = 3
 # What a backend raises when it refuses or a launch fails; the other rows go on.
 BACKEND_ERRORS = (CannotMeasure, RuntimeError, MemoryError)

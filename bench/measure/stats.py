@@ -6,6 +6,7 @@ gets the file's own numbers; results are rounded to nine significant digits befo
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from bench.terms import Estimate, Sample, Visit
 from bench.units import NS_PER_S
@@ -84,12 +85,22 @@ def sample_rates(visits: Sequence[Visit], ops: int) -> list[float]:
     return [rate([sample], ops) for visit in visits for sample in visit.samples]
 
 
-def operand_ratio(visits: Sequence[Visit]) -> float | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """A median of ratios and its 95 % interval by order statistics."""
+
+    value: float
+    low: float
+    high: float
+
+
+def operand_ratio(visits: Sequence[Visit]) -> Ratio | None:
     """Rate on real-valued operands over rate on exact ones, None where one of them never ran.
 
     Each real sample is held against the exact samples next to it, so that a machine that drifts does
     not pass for one that treats operands differently; the median of these ratios leaves out the few
-    that another process disturbed.
+    that another process disturbed. Its interval is free of any distribution: of n ordered ratios the
+    ones 0.98 sqrt(n) ranks from the middle (normal approximation of the sign test); all of a few.
     """
     ratios = []
     for visit in visits:
@@ -98,7 +109,11 @@ def operand_ratio(visits: Sequence[Visit]) -> float | None:
             if sample.real and near:
                 exact_ns = sum(s.host_ns for s in near) / sum(s.launches for s in near)
                 ratios.append(exact_ns * sample.launches / sample.host_ns)
-    return median(ratios) if ratios else None
+    if not ratios:
+        return None
+    ordered = sorted(ratios)
+    rank = max(0, math.floor(len(ordered) / 2 - 0.98 * math.sqrt(len(ordered))))
+    return Ratio(value=median(ordered), low=ordered[rank], high=ordered[-1 - rank])
 
 
 def half_width(estimate: Estimate) -> float:

@@ -1,7 +1,7 @@
 """When a rate has settled, when a row has been measured enough, and what ended it: pure rules."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.measure import stats
 from bench.terms import Estimate, Sample
@@ -67,29 +67,45 @@ def launches_per_sample(launch_ns: float, schedule: Schedule) -> int:
     return max(1, round(schedule.sample_ns / max(1.0, launch_ns)))
 
 
-def schedule(rows: int, limit_s: float, *, quick: bool) -> Schedule:
-    """The schedule of a run of `rows` rows that is to end within about `limit_s` of measuring.
+# The least samples of a window: one in eight runs on real-valued operands.
+LEAST_SAMPLES = 8
+# Opening the rows (search, checks) takes about this share of a run; it is known better afterwards.
+_OPENING = 0.25
+# What a visit takes beyond its window, as a share of the least settling time: rates often need longer.
+_SETTLING = 1.6
 
-    The search and the checks come first and take up to a third of the time (_SEARCH_SHARE); the rest
-    is shared evenly by all visits. Windows stay between what five samples need and a second.
-    """
-    visits = 5
-    per_visit_s = limit_s * (1 - _SEARCH_SHARE) / max(1, rows * visits)
-    sample_s = 0.010 if quick else 0.020
-    least_settle_s = min(0.2, per_visit_s * 0.3)
-    window_s = min(1.0, max(8 * sample_s, per_visit_s - least_settle_s * 1.3))
-    return Schedule(
-        visits=visits,
-        sample_ns=int(sample_s * NS_PER_S),
-        settle_least_ns=int(least_settle_s * NS_PER_S),
-        settle_most_ns=int(3 * least_settle_s * NS_PER_S),
-        window_ns=int(window_s * NS_PER_S),
-        # At least eight samples fit a window, so that one of them runs on real-valued operands.
-        launch_most_ns=int(window_s / 8 * NS_PER_S),
-        probe_ns=int((0.02 if quick else 0.06) * NS_PER_S),
+
+def schedule(rows: int, limit_s: float, *, quick: bool) -> Schedule:
+    """The schedule of a run of `rows` rows that is to end within about `limit_s`."""
+    sample_ns = (10 if quick else 20) * 1_000_000
+    first = Schedule(
+        visits=5,
+        sample_ns=sample_ns,
+        settle_least_ns=0,
+        settle_most_ns=0,
+        window_ns=0,
+        launch_most_ns=0,
+        probe_ns=(20 if quick else 60) * 1_000_000,
         limit_ns=int(limit_s * NS_PER_S),
         half_width=0.01,
     )
+    paced = pace(first, rows, int(limit_s * (1 - _OPENING) * NS_PER_S))
+    # A launch may take what leaves a window its least samples: longer shapes are not tried.
+    return replace(paced, launch_most_ns=paced.window_ns // LEAST_SAMPLES)
 
 
-_SEARCH_SHARE = 1 / 3
+def pace(schedule: Schedule, rows: int, left_ns: int) -> Schedule:
+    """Settling times and windows such that five visits to every row fill the time that is left.
+
+    Settling takes 200 ms where there is time (a thread pool that was left spins on for up to 106 ms, and
+    a processor's clock follows its load), windows up to a second: beyond it, more visits tell more.
+    """
+    visit_ns = left_ns // (max(1, rows) * schedule.visits)
+    settle_ns = min(NS_PER_S // 5, visit_ns // 4)
+    window_ns = max(LEAST_SAMPLES * schedule.sample_ns, visit_ns - int(_SETTLING * settle_ns))
+    return replace(
+        schedule,
+        settle_least_ns=settle_ns,
+        settle_most_ns=3 * settle_ns,
+        window_ns=min(NS_PER_S, window_ns),
+    )

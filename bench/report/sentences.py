@@ -23,7 +23,8 @@ FINDINGS: Mapping[str, str] = {
     ),
     "arithmetic-differs": "{asked} was asked for, {measured} was measured: the figure does not count.",
     "operand-rates-differ": (
-        "The rate on real-valued operands is {ratio} of that on exact ones; the slower one is the figure."
+        "The rate on real-valued operands is {value} times that on exact ones; where it is lower, it is "
+        "the figure."
     ),
     "clocks-disagree": "Two clocks disagree by more than 1 % ({host_ns} ns against {raw_ns} ns): no figure.",
     "cpu-time-exceeds-elapsed": (
@@ -42,7 +43,7 @@ FINDINGS: Mapping[str, str] = {
     "delivered-above-ceiling": "Delivered {delivered} exceeds the ceiling {ceiling}: implausible.",
     "claim-above-ceiling": "The claim {claimed} exceeds what this device can do, {ceiling}.",
     "claim-probably-sparse": (
-        "The claim {claimed} is {ratio} times the dense figure {dense}: probably the sparse one."
+        "The claim {claimed} is {value} times the dense figure {dense}: probably the sparse one."
     ),
     "cpu-not-npu": "A processor reached {limit}; that says nothing about an NPU.",
 }
@@ -107,6 +108,8 @@ UNAVAILABLE: Mapping[str, str] = {
     "no-device": "the driver sees no GPU",
     "gpu-lost": "the GPU does not answer",
     "not-permitted": "this user may not ask",
+    "not-supported": "NVIDIA's management library does not support the question",
+    "old-driver": "the NVIDIA driver is too old for the question",
     "nvml-error": "NVIDIA's management library failed",
     "no-onnxruntime": "ONNX Runtime is not installed",
     "two-onnxruntimes": "several distributions overwrote onnxruntime",
@@ -117,12 +120,42 @@ UNAVAILABLE: Mapping[str, str] = {
     "no-cpuinfo": "the processor cannot be read; measuring is for Linux",
 }
 
+# Why a fact about a device or the machine is not known.
+ABSENT: Mapping[str, str] = {
+    "no-file": "the system has no file that says it",
+    "no-line": "the system's file has no line for it",
+    "no-clock": "the system has no such clock",
+    "no-cgroup": "no control groups here",
+    "no-limit": "no limit is set",
+    "none-known": "none of those that this bench knows",
+    "none-seen": "no sign of one",
+    "empty": "the system's file is empty",
+    "not-permitted": "this user may not read it",
+    "not-readable": "the system's file cannot be read",
+    "not-understood": "the system's file says something else",
+    "not-told": "the system does not say",
+    "not-supported": "the device does not support the question",
+    "not-installed": "the package is not installed",
+    "old-driver": "the driver is too old for the question",
+    "gpu-lost": "the GPU does not answer",
+    "nvml-error": "NVIDIA's management library failed",
+}
+
 _RATES = {"declared", "reference", "delivered", "ceiling", "claimed", "dense", "limit"}
 _SHARES = {"share", "half_width"}
 
 
 def finding(found: Finding) -> str:
     return sentence(FINDINGS, found.code, found.numbers)
+
+
+def reason(code: str) -> str:
+    """Beside a word of the verdict or a row; a row's failure is told among the findings."""
+    return REASONS.get(code) or ("see the findings" if code in FINDINGS else code)
+
+
+def absent(code: str) -> str:
+    return ABSENT.get(code, code)
 
 
 def unavailable(reason: Unavailable) -> str:

@@ -61,9 +61,9 @@ def _plain(*columns: str) -> Table:
 def _head(console: Console, evidence: Evidence, number: str) -> None:
     mode = "smoke test: it decides nothing" if evidence.mode == "quick" else "measurement"
     state = ", interrupted" if evidence.interrupted else ""
-    console.print(f"Report {number} · {evidence.created} · {mode}{state}", style="bold")
+    console.print(f"Report {number} · {printable(evidence.created)} · {mode}{state}", style="bold")
     for device in evidence.devices:
-        console.print(f"{device.selector}: {device_line(device)}")
+        console.print(f"{printable(device.selector)}: {device_line(device)}")
     console.print()
 
 
@@ -99,9 +99,9 @@ def _rows(console: Console, evidence: Evidence) -> None:
     console.print(table)
     console.print("* the device's figure for that precision: the best row that counts")
     for reason, mark in notes.items():
-        console.print(f"{mark} not counted: {sentences.REASONS.get(reason, 'see the findings')}")
+        console.print(f"{mark} not counted: {sentences.reason(reason)}")
     for code in dict.fromkeys(row.ceiling_reason for row in evidence.delivered if row.ceiling_reason):
-        console.print(f"share of the ceiling: unknown ({sentences.REASONS.get(code, code)})")
+        console.print(f"share of the ceiling: unknown ({sentences.reason(code)})")
     console.print()
 
 
@@ -126,7 +126,7 @@ def _thresholds(console: Console, thresholds: Sequence[Threshold], rules: RuleSe
         declared = row.declared.ops_per_s if row.declared else None
         delivered = row.delivered.value if row.delivered else None
         table.add_row(
-            f"{row.tier} ({row.device})",
+            f"{row.tier} ({printable(row.device)})",
             f"{format_rate(row.limit, unit)} {row.precision}",
             _answer(declared, unit, row.declared_word, row.declared_reason, notes),
             _answer(delivered, unit, row.delivered_word, row.delivered_reason, notes),
@@ -134,7 +134,7 @@ def _thresholds(console: Console, thresholds: Sequence[Threshold], rules: RuleSe
         )
     console.print(table)
     for reason, mark in notes.items():
-        console.print(f"{mark} {sentences.REASONS.get(reason, reason)}")
+        console.print(f"{mark} {sentences.reason(reason)}")
     console.print(f"status of the rule set: {rules.status}")
     console.print()
 
@@ -156,9 +156,9 @@ def _declared(console: Console, evidence: Evidence) -> None:
             if row.delivered
             else ("TOPS" if declared.precision.startswith("int") else "TFLOPS")
         )
-        word = f"{row.word} ({sentences.REASONS.get(row.reason, row.reason)})" if row.reason else row.word
+        word = f"{row.word} ({sentences.reason(row.reason)})" if row.reason else row.word
         table.add_row(
-            row.device,
+            printable(row.device),
             printable(declared.precision),
             format_rate(declared.ops_per_s, unit)
             + (
@@ -189,7 +189,7 @@ def _findings(console: Console, evidence: Evidence) -> None:
 
 def _limits(console: Console, evidence: Evidence) -> None:
     console.print(
-        f"Assurance {evidence.assurance}: an accountable statement, not a proof. It does not show",
+        f"Assurance {printable(evidence.assurance)}: an accountable statement, not a proof. It does not show",
         style="bold",
     )
     for code in evidence.does_not_show:

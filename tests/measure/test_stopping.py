@@ -103,9 +103,21 @@ def test_every_schedule_has_five_visits_and_room_for_eight_samples_in_a_window(
 
 
 @pytest.mark.parametrize("rows", [4, 10, 18])
-def test_settling_and_windows_of_all_visits_fit_two_thirds_of_the_limit(rows: int) -> None:
+def test_settling_and_windows_of_all_visits_fit_three_quarters_of_the_limit(rows: int) -> None:
     made = stopping.schedule(rows, 145.0, quick=False)
-    assert rows * made.visits * (made.settle_least_ns + made.window_ns) <= made.limit_ns * 2 / 3
+    assert rows * made.visits * (made.settle_least_ns + made.window_ns) <= made.limit_ns * 3 / 4
+
+
+@pytest.mark.parametrize("left_s", [30.0, 60.0, 90.0])
+def test_paced_visits_fill_the_time_that_is_left_and_no_more(left_s: float) -> None:
+    made = stopping.pace(stopping.schedule(18, 145.0, quick=False), 18, int(left_s * 1e9))
+    taken = 18 * made.visits * (1.6 * made.settle_least_ns + made.window_ns)
+    assert 0.98 * left_s * 1e9 <= taken <= 1.01 * left_s * 1e9
+
+
+def test_without_time_left_windows_keep_their_least_samples() -> None:
+    made = stopping.pace(stopping.schedule(18, 145.0, quick=False), 18, 0)
+    assert made.window_ns == stopping.LEAST_SAMPLES * made.sample_ns
 
 
 def test_more_rows_never_get_longer_windows() -> None:

@@ -3,7 +3,11 @@
 Every function takes operands (rows, K) and (K, columns) as float64 and gives outputs as float64.
 """
 
+from collections.abc import Callable
+
 import numpy as np
+
+Product = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def rounded(values: np.ndarray, bits: int) -> np.ndarray:
@@ -41,3 +45,17 @@ def running_sum(left: np.ndarray, right: np.ndarray, kind: type) -> np.ndarray:
 def fp32_sum(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Products and sums in fp32, in the order the machine's BLAS likes."""
     return (left.astype(np.float32) @ right.astype(np.float32)).astype(np.float64)
+
+
+def fp16_running_sum(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return running_sum(left, right, np.float16)
+
+
+def in_bits(bits: int) -> Product:
+    """Operands rounded to `bits` significant bits, sums in fp32."""
+    return lambda left, right: fp32_sum(rounded(left, bits), rounded(right, bits))
+
+
+def in_integers(bits: int) -> Product:
+    """Operands clipped to integers of `bits` bits, exact sums."""
+    return lambda left, right: clipped(left, bits) @ clipped(right, bits)

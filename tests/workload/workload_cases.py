@@ -69,3 +69,8 @@ def workload(form: Form, shape: Shape, seed: str = SEED) -> Workload:
         shape=shape,
         seed=seed,
     )
+
+
+def gemm_of(name: str, k: int, rows: int = 8, columns: int = 8) -> Workload:
+    """A product on the named operand set."""
+    return workload(FORMS[name], GemmShape(m=rows, n=columns, k=k))

@@ -1,0 +1,416 @@
+"""From hand-built measurements to delivered figures: what counts, what does not, and what is found."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from scripted_device import FP32, INT8, MS, device, workload
+
+from bench.judge.delivered import Result, deliver
+from bench.measure import stats
+from bench.terms import (
+    Check,
+    Cost,
+    Delivered,
+    Finding,
+    Form,
+    GemmShape,
+    Measurement,
+    Reading,
+    Sample,
+    Visit,
+)
+
+# One launch of 10^9 operations a ms: 1 TFLOPS.
+OPS = 10**9
+TERA = 10**12
+QDQ = Form(
+    precision="int8", name="QDQ", a="u8", b="s8", out="u8", operand_set="int8", layout="row-major"
+)  # fmt: skip
+SHAPE = GemmShape(m=512, n=512, k=512)
+
+RIGHT = Check(launches=3, compared=384, wrong=0, off_by_one=0, real_compared=0, real_error_ppm=None)
+TIMED = Check(launches=40, compared=70, wrong=0, off_by_one=0, real_compared=90, real_error_ppm=0.2)
+PROBE = Check(launches=1, compared=0, wrong=0, off_by_one=0, real_compared=512, real_error_ppm=0.3)
+EXACT = Check(launches=1, compared=512, wrong=0, off_by_one=0, real_compared=0, real_error_ppm=None)
+
+
+def sample(host_ns: int = MS, **others: int) -> Sample:
+    values = {"raw_ns": host_ns, "cpu_ns": host_ns, "launches": 1, "real": 0, "start_ns": 0}
+    return Sample(host_ns=host_ns, **(values | others))
+
+
+def visit(*samples: Sample, settle_ended: str = "settled") -> Visit:
+    return Visit(settle=(), settle_ended=settle_ended, samples=samples, ended="window-full")
+
+
+STEADY = visit(*[sample()] * 4, sample(real=1), *[sample()] * 3)
+
+
+def measurement(form: Form = FP32, *, kernel: str = "one", **changes: Any) -> Measurement:
+    """A row that counts, with changes."""
+    integer = form.precision == "int8"
+    values: dict[str, Any] = {
+        "workload": workload(form, shape=SHAPE, kernel=kernel),
+        "cost": Cost(ops=OPS, bytes=1),
+        "tried": (),
+        "before": RIGHT,
+        "probe": EXACT if integer else PROBE,
+        "visits": (STEADY,) * 5,
+        "timed": replace(TIMED, real_compared=0, real_error_ppm=None) if integer else TIMED,
+        "ended": "precise",
+        "findings": (),
+    }
+    return Measurement(**(values | changes))
+
+
+def at(tera: float, visits: int = 5) -> tuple[Visit, ...]:
+    return (visit(*[sample(round(MS / tera))] * 8),) * visits
+
+
+def judged(*measurements: Measurement, telemetry: tuple[Reading, ...] = ()) -> Result:
+    return deliver([device()], measurements, telemetry)
+
+
+def only(one: Measurement) -> Delivered:
+    (row,) = judged(one).rows
+    return row
+
+
+def codes(result: Result) -> list[tuple[str, str]]:
+    return [(finding.status, finding.code) for finding in result.findings]
+
+
+# ------------------------------------------------------------------------------------- what counts
+
+
+def test_a_right_row_counts_and_is_the_devices_figure_without_a_finding() -> None:
+    result = judged(measurement())
+    assert (result.rows[0].counts, result.rows[0].reason, result.rows[0].measured) == (True, None, "fp32")
+    assert result.findings == ()
+    (figure,) = result.figures
+    assert (figure.device, figure.precision, figure.row) == ("cpu", "fp32", "one/fp32/mm")
+    assert figure.estimate is not None
+    assert (figure.estimate.value, figure.estimate.unit) == (TERA, "TFLOPS")
+
+
+@pytest.mark.parametrize(("field", "code"), [("before", "wrong-outputs"), ("timed", "wrong-timed-outputs")])
+def test_a_single_wrong_output_gives_no_figure(field: str, code: str) -> None:
+    good = {"before": RIGHT, "timed": TIMED}[field]
+    result = judged(measurement(**{field: replace(good, wrong=1)}))
+    assert codes(result) == [("failure", code)]
+    assert (result.rows[0].counts, result.rows[0].reason, result.rows[0].estimate) == (False, code, None)
+    assert (result.rows[0].median, result.rows[0].best) == (None, None)
+    assert (result.figures[0].row, result.figures[0].reason) == (None, code)
+
+
+def test_timed_reals_that_err_more_than_the_precision_may_give_no_figure() -> None:
+    result = judged(measurement(timed=replace(TIMED, real_error_ppm=261.0)))
+    assert codes(result) == [("failure", "wrong-timed-reals")]
+    assert result.findings[0].numbers == {"error_ppm": 261.0, "compared": 90}
+    assert result.rows[0].estimate is None
+
+
+@pytest.mark.parametrize("visits", [0, 1, 4])
+def test_fewer_than_five_visits_do_not_count(visits: int) -> None:
+    row = only(measurement(visits=(STEADY,) * visits))
+    assert (row.counts, row.reason) == (False, "too-few-visits")
+
+
+def test_a_figure_on_reals_from_fewer_than_five_visits_does_not_count() -> None:
+    # Five visits, but only two of them ran on the real-valued operands that are the slower ones.
+    slow = visit(*[sample()] * 4, sample(2 * MS, real=1), *[sample()] * 3)
+    row = only(measurement(visits=(slow, slow, *at(1.0, visits=3))))
+    assert row.estimate is not None
+    assert (row.estimate.visits, row.counts, row.reason) == (2, False, "too-few-visits")
+
+
+@pytest.mark.parametrize(
+    "unchecked",
+    [
+        {"before": None},
+        {"timed": None},
+        {"probe": None},
+        {"timed": replace(TIMED, real_compared=0, real_error_ppm=None)},
+    ],
+    ids=["no check before", "no timed check", "no probe", "no timed reals"],
+)
+def test_a_row_that_was_not_checked_on_every_operand_set_does_not_count(unchecked: dict[str, Any]) -> None:
+    row = only(measurement(**unchecked))
+    assert (row.counts, row.reason) == (False, "not-checked")
+
+
+def test_integers_need_no_timed_reals() -> None:
+    assert only(measurement(INT8)).counts
+
+
+def test_an_arithmetic_other_than_asked_is_named_and_does_not_count() -> None:
+    result = judged(measurement(probe=replace(PROBE, real_error_ppm=261.0)))
+    assert codes(result) == [("warning", "arithmetic-differs")]
+    assert result.findings[0].numbers == {"asked": "fp32", "measured": "tf32-or-fp16"}
+    assert (result.rows[0].counts, result.rows[0].reason) == (False, "arithmetic-differs")
+    # It is shown all the same, for what it is.
+    assert result.rows[0].estimate is not None
+    assert result.figures[0].estimate is None
+
+
+def test_an_int8_row_whose_same_sign_probe_errs_is_floating_point() -> None:
+    result = judged(measurement(INT8, probe=replace(EXACT, wrong=250)))
+    assert (result.rows[0].measured, result.rows[0].counts) == ("floating-point", False)
+
+
+def test_a_row_that_failed_keeps_its_own_finding_and_has_no_figure() -> None:
+    own = Finding(subject="one/fp32/mm", status="failure", code="backend-failed", numbers={"detail": "lost"})
+    result = judged(measurement(findings=(own,), ended="refused"))
+    assert result.findings == (own,)
+    assert (result.rows[0].reason, result.rows[0].estimate) == ("backend-failed", None)
+
+
+def test_a_refused_row_without_any_measurement_is_reported_with_its_reason() -> None:
+    own = Finding(subject="one/fp32/mm", status="failure", code="not-installed", numbers={"detail": "pip"})
+    empty = {"before": None, "probe": None, "timed": None, "visits": ()}
+    row = only(measurement(findings=(own,), ended="refused", **empty))
+    assert (row.counts, row.reason, row.measured) == (False, "not-installed", None)
+
+
+# --------------------------------------------------------------------------------- the unseen accumulator
+
+
+def unseen(tera: float, fp32: Measurement | None) -> Delivered:
+    quantised = measurement(QDQ, kernel="qdq", visits=at(tera))
+    rows = judged(quantised, *([fp32] if fp32 else [])).rows
+    return rows[0]
+
+
+def test_an_8_bit_output_at_twice_the_fp32_rate_shows_integers_and_counts() -> None:
+    row = unseen(2.0, measurement(visits=(STEADY,) * 5))
+    assert row.measured == "int8-accumulator-unseen"
+    assert (row.counts, row.reason) == (True, None)
+
+
+def test_an_8_bit_output_below_twice_the_fp32_rate_does_not_count() -> None:
+    row = unseen(1.98, measurement(visits=(STEADY,) * 5))
+    assert (row.counts, row.reason) == (False, "accumulator-unseen")
+
+
+def test_the_lower_end_of_the_interval_must_reach_twice_the_fp32_rate() -> None:
+    quantised = measurement(QDQ, kernel="qdq", visits=(*at(2.0, 3), *at(2.4, 3)))
+    row = judged(quantised, measurement()).rows[0]
+    assert row.estimate is not None
+    assert row.estimate.value > 2 * TERA > row.estimate.low
+    assert not row.counts
+
+
+def test_an_8_bit_output_beside_no_fp32_figure_does_not_count() -> None:
+    wrong = measurement(before=replace(RIGHT, wrong=1))
+    assert unseen(50.0, None).reason == "accumulator-unseen"
+    assert unseen(50.0, wrong).reason == "accumulator-unseen"
+
+
+def test_the_best_fp32_row_is_what_an_8_bit_output_is_held_against() -> None:
+    slow, fast = measurement(kernel="slow"), measurement(kernel="fast", visits=at(1.5))
+    rows = judged(measurement(QDQ, kernel="qdq", visits=at(2.5)), slow, fast).rows
+    assert [row.counts for row in rows] == [False, True, True]
+
+
+# ---------------------------------------------------------------------------------- the device's figure
+
+
+def test_the_best_backend_is_the_devices_figure_and_all_are_reported() -> None:
+    rows = [measurement(kernel=name, visits=at(tera)) for name, tera in (("a", 1.0), ("b", 1.25), ("c", 0.5))]
+    result = judged(*rows)
+    (figure,) = result.figures
+    assert (figure.row, figure.reason, len(result.rows)) == ("b/fp32/mm", None, 3)
+    assert figure.estimate is not None
+    assert figure.estimate.value == 1.25 * TERA
+
+
+def test_a_faster_row_that_does_not_count_is_not_the_figure() -> None:
+    cheat = measurement(kernel="cheat", visits=at(9.0), probe=replace(PROBE, real_error_ppm=261.0))
+    result = judged(cheat, measurement(kernel="honest"))
+    assert result.figures[0].row == "honest/fp32/mm"
+
+
+def test_each_device_and_precision_has_one_figure_of_its_own() -> None:
+    other = measurement(kernel="other")
+    other = replace(other, workload=replace(other.workload, device="cpu:1"), visits=at(3.0))
+    result = deliver([device(), device(selector="cpu:1")], [measurement(), measurement(INT8), other], [])
+    assert [(f.device, f.precision, f.row) for f in result.figures] == [
+        ("cpu", "fp32", "one/fp32/mm"),
+        ("cpu", "int8", "one/int8/mm"),
+        ("cpu:1", "fp32", "other/fp32/mm"),
+    ]
+
+
+def test_a_precision_without_a_counting_row_has_no_figure_and_the_first_reason() -> None:
+    result = judged(measurement(visits=(STEADY,)), measurement(kernel="b", before=replace(RIGHT, wrong=2)))
+    (figure,) = result.figures
+    assert (figure.row, figure.estimate, figure.reason) == (None, None, "too-few-visits")
+
+
+def test_no_measurements_give_no_figures() -> None:
+    assert judged() == Result(rows=(), figures=(), findings=())
+
+
+def test_the_figure_is_the_mean_rate_and_not_the_median_or_the_best() -> None:
+    # Every fourth sample takes five times as long: 4 launches in 8 ms, while the median says 1 ms each.
+    throttled = visit(*[sample(), sample(), sample(), sample(5 * MS)] * 2)
+    row = only(measurement(INT8, visits=(throttled,) * 5))
+    assert row.estimate is not None
+    assert (row.estimate.value, row.median, row.best) == (0.5 * TERA, TERA, TERA)
+
+
+# -------------------------------------------------------------------------------- the two operand sets
+
+
+def real_rate(factor: float) -> tuple[Visit, ...]:
+    return (visit(*[sample()] * 4, sample(round(MS * factor), real=1), *[sample()] * 3),) * 5
+
+
+def test_reals_slower_by_more_than_two_percent_are_the_figure() -> None:
+    result = judged(measurement(visits=real_rate(1.25)))
+    assert codes(result) == [("warning", "operand-rates-differ")]
+    assert result.findings[0].numbers == {"value": 0.8, "low": 0.8, "high": 0.8}
+    assert result.rows[0].estimate is not None
+    assert result.rows[0].estimate.value == 0.8 * TERA
+    assert result.rows[0].counts
+
+
+def noisy_reals(factors: list[float]) -> tuple[Visit, ...]:
+    return tuple(
+        visit(*[sample()] * 4, sample(round(MS * factor), real=1), *[sample()] * 3) for factor in factors
+    )
+
+
+def test_reals_slower_within_their_own_scatter_count_with_all_samples() -> None:
+    factors = [1.0, 1.01, 1.025, 1.03, 1.025, 1.01, 1.03, 1.025, 1.03, 1.0]
+    result = judged(measurement(visits=noisy_reals(factors)))
+    assert "operand-rates-differ" not in {code for _, code in codes(result)}
+
+
+def test_reals_that_scatter_so_much_that_nothing_is_known_are_the_figure() -> None:
+    result = judged(measurement(visits=noisy_reals([0.7, 1.5, 1.4, 1.6, 0.7, 1.5])))
+    assert "operand-rates-differ" in {code for _, code in codes(result)}
+
+
+def test_reals_slower_by_less_than_two_percent_count_with_all_samples() -> None:
+    result = judged(measurement(visits=real_rate(1.01)))
+    assert result.findings == ()
+    assert result.rows[0].estimate is not None
+    assert result.rows[0].estimate.value == stats.rounded(8 / 8.01 * TERA)
+
+
+def test_reals_that_run_faster_are_found_and_do_not_raise_the_figure() -> None:
+    result = judged(measurement(visits=real_rate(0.5)))
+    assert codes(result) == [("warning", "operand-rates-differ")]
+    assert result.rows[0].estimate is not None
+    assert result.rows[0].estimate.value == stats.rounded(8 / 7.5 * TERA)
+
+
+# ----------------------------------------------------------------------------------------------- clocks
+
+
+def clocked(**others: int) -> Result:
+    one = visit(*[sample(**others)] * 8)
+    return judged(measurement(INT8, visits=(one,) * 5))
+
+
+@pytest.mark.parametrize("raw_ns", [MS // 2, 2 * MS, MS * 98 // 100])
+def test_clocks_that_disagree_are_a_failure_and_leave_no_figure(raw_ns: int) -> None:
+    result = clocked(raw_ns=raw_ns)
+    assert codes(result) == [("failure", "clocks-disagree")]
+    assert result.findings[0].numbers == {"host_ns": 40 * MS, "raw_ns": 40 * raw_ns}
+    assert (result.rows[0].counts, result.rows[0].estimate) == (False, None)
+
+
+def test_clocks_within_a_percent_agree() -> None:
+    assert clocked(raw_ns=MS * 1009 // 1000).findings == ()
+
+
+def test_cpu_time_above_threads_times_elapsed_time_is_a_failure() -> None:
+    result = clocked(cpu_ns=4 * MS)
+    assert codes(result) == [("failure", "cpu-time-exceeds-elapsed")]
+    assert result.findings[0].numbers == {"cpu_ns": 160 * MS, "host_ns": 40 * MS, "threads": 2}
+    assert result.rows[0].estimate is None
+
+
+def test_cpu_time_of_all_threads_and_the_granularity_of_ticks_is_no_finding() -> None:
+    assert clocked(cpu_ns=2 * MS + MS // 20).findings == ()
+
+
+# ------------------------------------------------------------------------------------------ steadiness
+
+
+def test_a_rate_that_did_not_settle_in_most_visits_is_a_warning_and_counts() -> None:
+    limit = replace(STEADY, settle_ended="settle-limit")
+    result = judged(measurement(visits=(limit, limit, limit, STEADY, STEADY)))
+    assert codes(result) == [("warning", "not-settled")]
+    assert result.findings[0].numbers == {"visits": 5, "unsettled": 3}
+    assert result.rows[0].counts
+
+
+def test_a_rate_that_did_not_settle_in_two_of_five_visits_is_none() -> None:
+    limit = replace(STEADY, settle_ended="settle-limit")
+    assert judged(measurement(visits=(limit, limit, STEADY, STEADY, STEADY))).findings == ()
+
+
+def test_a_wide_interval_is_a_warning() -> None:
+    uneven = (*at(1.0, 3), *at(1.25, 2))
+    result = judged(measurement(INT8, visits=uneven))
+    assert codes(result) == [("warning", "wide-interval")]
+
+
+# ------------------------------------------------------------------------------------------- the machine
+
+
+def readings(
+    *, busy: float = 0.5, own: float = 0.5, steal: float = 0.0, seconds: int = 10
+) -> tuple[Reading, ...]:
+    """Shares of two processors' time, between two readings that do not begin at zero."""
+    capacity_us = 2 * seconds * 10**6
+    first = Reading(at_ns=5 * 10**9, busy_us=9 * 10**9, own_us=10**6, steal_us=77)
+    last = Reading(
+        at_ns=first.at_ns + seconds * 10**9,
+        busy_us=first.busy_us + round(busy * capacity_us),
+        own_us=first.own_us + round(own * capacity_us),
+        steal_us=first.steal_us + round(steal * capacity_us),
+    )
+    return first, last
+
+
+def test_a_quiet_machine_gives_no_finding() -> None:
+    assert judged(measurement(), telemetry=readings(busy=1.0, own=0.97, steal=0.01)).findings == ()
+
+
+def test_stolen_time_above_two_percent_is_a_finding_about_the_machine() -> None:
+    result = judged(measurement(), telemetry=readings(steal=0.03))
+    (finding,) = result.findings
+    assert (finding.subject, finding.status, finding.code) == ("machine", "warning", "steal")
+    assert finding.numbers == {"share": 0.03}
+    assert result.rows[0].counts
+
+
+def test_a_device_loaded_by_a_foreign_process_is_found_and_its_figure_not_corrected() -> None:
+    # 40 % of one processor in two, as measured in trials: the figure falls to 0.74, and stays there.
+    result = judged(measurement(INT8, visits=at(0.74)), telemetry=readings(busy=1.0, own=0.8))
+    (finding,) = result.findings
+    assert (finding.code, finding.numbers) == ("foreign-load", {"share": 0.2})
+    assert result.figures[0].estimate is not None
+    assert result.figures[0].estimate.value == pytest.approx(0.74 * TERA, rel=1e-6)
+
+
+def test_the_load_of_the_run_itself_is_not_foreign() -> None:
+    assert judged(measurement(), telemetry=readings(busy=1.0, own=1.0)).findings == ()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_fewer_than_two_readings_tell_nothing_about_the_machine(number: int) -> None:
+    assert judged(measurement(), telemetry=readings(steal=0.5)[:number]).findings == ()
+
+
+def test_readings_in_between_do_not_change_the_share_over_the_whole_run() -> None:
+    first, last = readings(steal=0.03)
+    burst = replace(first, at_ns=first.at_ns + 1, steal_us=last.steal_us)
+    assert [f.numbers for f in judged(measurement(), telemetry=(first, burst, last)).findings] == [
+        {"share": 0.03}
+    ]

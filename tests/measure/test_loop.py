@@ -1,0 +1,412 @@
+"""The loop on a scripted device: the order of events, what ends a row, and that no sample is lost."""
+
+from itertools import pairwise
+
+import pytest
+from scripted_device import (
+    FP32,
+    INT8,
+    MS,
+    SMALL,
+    Script,
+    ScriptedClock,
+    ScriptedKernel,
+    Watcher,
+    constant,
+    device,
+    drifting,
+    loop,
+    row,
+    run_rows,
+    slower_on_reals,
+    step_change,
+    throttling,
+)
+
+from bench.judge.delivered import deliver
+from bench.measure import stats
+from bench.measure.row import Row
+from bench.terms import Delivered, GemmShape
+from bench.workload import opcount, operands
+
+OPS = opcount.ops(SMALL)
+QUARTER = MS // 4
+STEADY = constant(QUARTER)
+
+
+def kernel(
+    script: Script = STEADY, *, name: str = "scripted", clock: ScriptedClock | None = None
+) -> ScriptedKernel:
+    return ScriptedKernel(clock=clock or ScriptedClock(), script=script, name=name)
+
+
+def measured(script: Script, **changes: int | float) -> Row:
+    """One fp32 row through the whole loop."""
+    scripted = kernel(script)
+    one = row(scripted)
+    run_rows(loop(scripted.clock, **changes), [one])
+    return one
+
+
+def delivered(one: Row) -> Delivered:
+    (only,) = deliver([device()], [one.measurement()], []).rows
+    return only
+
+
+# ---------------------------------------------------------------------------------- order of events
+
+
+def test_rows_are_all_opened_first_and_then_visited_in_turn() -> None:
+    clock, watcher = ScriptedClock(), Watcher()
+    rows = [row(kernel(name=name, clock=clock)) for name in ("one", "two")]
+    run_rows(loop(clock, watcher), rows)
+    opening = [(name, phase, 0) for name in ("one", "two") for phase in ("search", "check")]
+    visits = [
+        (name, phase, number)
+        for number in range(1, 6)
+        for name in ("one", "two")
+        for phase in ("settle", "measure")
+    ]
+    assert [(name.partition("/")[0], phase, n) for name, phase, n in watcher.phases] == opening + visits
+
+
+def test_the_machine_is_looked_at_before_and_after_every_visit() -> None:
+    clock, watcher = ScriptedClock(), Watcher()
+    rows = [row(kernel(name=name, clock=clock)) for name in ("one", "two")]
+    running = loop(clock, watcher)
+    running.before_visit = lambda: watcher.phases.append(("", "before", 0))
+    running.after_visit = lambda: watcher.phases.append(("", "after", 0))
+    run_rows(running, rows)
+    phases = [phase for _row, phase, _n in watcher.phases if phase not in ("search", "check")]
+    assert phases == ["before", "settle", "measure", "after"] * 10
+
+
+def test_operands_of_the_search_and_the_probe_are_released_before_the_first_visit() -> None:
+    scripted, watcher = kernel(), Watcher()
+    alive: list[int] = []
+    watcher.when["settle", 1] = lambda: alive.append(scripted.live)
+    one = row(scripted)
+    running = loop(scripted.clock, watcher)
+    run_rows(running, [one])
+    running.close([one])
+    assert (alive, scripted.live) == ([1], 0)
+
+
+def test_a_row_that_the_plan_refused_is_neither_opened_nor_visited() -> None:
+    clock = ScriptedClock()
+    absent, present = kernel(name="absent", clock=clock), kernel(name="present", clock=clock)
+    rows = [row(absent), row(present)]
+    rows[0].refuse("not-installed", "pip install it")
+    run_rows(loop(clock), rows)
+    assert (absent.events, rows[0].ended, rows[1].ended) == ([], "refused", "precise")
+
+
+# --------------------------------------------------------------------------------------- stopping
+
+
+def test_a_steady_device_gets_five_visits_and_ends_as_precise() -> None:
+    one = measured(constant(QUARTER))
+    assert (len(one.visits), one.ended) == (5, "precise")
+    assert delivered(one).estimate is not None
+    assert delivered(one).counts
+
+
+def test_the_figure_of_a_steady_device_is_work_over_time() -> None:
+    figure = delivered(measured(constant(QUARTER))).estimate
+    assert figure is not None
+    assert figure.value == stats.rounded(OPS / 0.25e-3)
+
+
+def test_a_device_whose_state_changes_is_visited_until_it_is_precise() -> None:
+    # The first three visits (24 ms each and the search before them) run at a rate 6 % lower.
+    one = measured(step_change(265_000, 250_000, at_ns=80 * MS), limit_ns=100_000 * MS)
+    assert len(one.visits) > 5
+    assert one.ended == "precise"
+    figure = stats.mean_rate(one.visits, OPS, "TFLOPS", real_only=False)
+    assert figure is not None
+    assert stats.half_width(figure) <= 0.01
+
+
+def test_a_device_that_never_stands_still_ends_at_the_time_limit_with_all_its_visits() -> None:
+    one = measured(drifting(QUARTER, 0.002), limit_ns=400 * MS)
+    assert one.ended == "time-limit"
+    assert len(one.visits) >= 5
+
+
+def test_every_row_gets_five_visits_even_if_the_time_is_long_over() -> None:
+    one = measured(drifting(QUARTER, 0.002), limit_ns=1)
+    assert (len(one.visits), one.ended) == (5, "time-limit")
+
+
+# --------------------------------------------------------------------------------------- settling
+
+
+def test_settling_goes_on_until_the_rate_stands_still() -> None:
+    # Search, check and probe end at 5.25 ms; at 11 ms launches become 3 times faster.
+    one = measured(step_change(3 * QUARTER, QUARTER, at_ns=11 * MS))
+    assert [len(visit.settle) for visit in one.visits] == [16, 8, 8, 8, 8]
+    assert {visit.settle_ended for visit in one.visits} == {"settled"}
+    for visit in one.visits:
+        last, before = (stats.rate(visit.settle[a:b], OPS) for a, b in ((-4, None), (-8, -4)))
+        assert abs(last - before) <= 0.01 * before
+
+
+def test_a_warm_up_is_left_to_settling_and_kept_apart_from_the_window() -> None:
+    # The device comes up 8 ms after the start, in the midst of the first settling.
+    one = measured(step_change(2 * QUARTER, QUARTER, at_ns=8 * MS))
+    first = one.visits[0]
+    assert {s.host_ns / s.launches for s in first.settle} >= {2 * QUARTER, QUARTER}
+    assert {s.host_ns / s.launches for s in first.samples} == {QUARTER}
+
+
+def test_a_rate_that_never_settles_is_measured_all_the_same_and_says_so() -> None:
+    one = measured(drifting(QUARTER, 0.02), settle_most_ns=20 * MS)
+    assert [visit.settle_ended for visit in one.visits[:2]] == ["settle-limit"] * 2
+    codes = [f.code for f in deliver([device()], [one.measurement()], []).findings]
+    assert "not-settled" in codes
+
+
+# -------------------------------------------------------------------------------- samples and windows
+
+
+def test_throttled_samples_are_kept_and_the_figure_counts_them_in_full() -> None:
+    # A quarter of the time four times slower: 0.75 + 0.25 / 4 of the rate, while the median hides it.
+    script = throttling(QUARTER, 4.0, period_ns=8 * MS, share=0.25)
+    result = delivered(measured(script, window_ns=160 * MS, limit_ns=1))
+    assert result.estimate is not None
+    assert result.median == stats.rounded(OPS / 0.25e-3)
+    assert result.estimate.value / result.median == pytest.approx(0.75 + 0.25 / 4, rel=0.05)
+
+
+def test_every_ns_of_scripted_work_in_a_visit_lies_in_a_sample() -> None:
+    scripted, watcher = kernel(throttling(QUARTER, 3.0, period_ns=7 * MS, share=0.3)), Watcher()
+    begun: list[int] = []
+    watcher.when["settle", 1] = lambda: begun.append(scripted.clock.now_ns)
+    one = row(scripted)
+    run_rows(loop(scripted.clock, watcher), [one])
+    samples = [s for visit in one.visits for s in (*visit.settle, *visit.samples)]
+    assert sum(s.host_ns for s in samples) == scripted.clock.now_ns - begun[0]
+    for sample, following in pairwise(samples):
+        assert sample.start_ns + sample.host_ns == following.start_ns
+
+
+def test_a_window_is_filled_and_has_eight_samples_however_slow_they_are() -> None:
+    quick = measured(constant(QUARTER))
+    slow = measured(constant(5 * MS))
+    assert all(sum(s.host_ns for s in visit.samples) >= 16 * MS for visit in quick.visits)
+    assert [len(visit.samples) for visit in slow.visits] == [8] * 5
+
+
+def test_the_batch_follows_the_rate_of_the_settled_device() -> None:
+    one = measured(step_change(MS, MS // 10, at_ns=10 * MS))
+    assert one.visits[0].settle[0].launches == 1
+    assert {s.launches for visit in one.visits for s in visit.samples} == {10}
+
+
+@pytest.mark.parametrize("launch_ns", [MS, MS // 2, MS // 7, MS // 16, MS // 18])
+def test_no_two_launches_in_a_row_run_on_the_same_operands(launch_ns: int) -> None:
+    scripted, watcher = kernel(constant(launch_ns)), Watcher()
+    begun: list[int] = []
+    watcher.when["settle", 1] = lambda: begun.append(len(scripted.launched))
+    one = row(scripted)
+    run_rows(loop(scripted.clock, watcher), [one])
+    indices = [index for index, _real in scripted.launched[begun[0] :]]
+    assert all(index != following for index, following in pairwise(indices))
+    assert set(indices) == set(range(operands.OFFSETS))
+
+
+@pytest.mark.parametrize("launch_ns", [MS // 2, MS // 8, MS // 16, MS // 32])
+def test_the_launches_that_are_looked_at_go_through_all_offsets(launch_ns: int) -> None:
+    # A batch of 16 would end at the same operands every time, where an old output is still right.
+    scripted = kernel(constant(launch_ns))
+    one = row(scripted)
+    run_rows(loop(scripted.clock), [one])
+    ends, position = [], len(scripted.launched)
+    for visit in reversed(one.visits):
+        for sample in reversed((*visit.settle, *visit.samples)):
+            ends.append(scripted.launched[position - 1][0])
+            position -= sample.launches
+    assert set(ends) == set(range(operands.OFFSETS))
+
+
+def test_outputs_of_every_measured_sample_are_compared() -> None:
+    one = measured(constant(QUARTER))
+    check = one.measurement().timed
+    samples = [s for visit in one.visits for s in visit.samples]
+    assert check is not None
+    assert check.launches == len(samples)
+    assert (check.wrong, check.compared) == (0, 8 * sum(not s.real for s in samples))
+    assert check.real_compared == 18 * sum(s.real for s in samples)
+
+
+# -------------------------------------------------------------------------------- real-valued samples
+
+
+def test_one_measured_sample_in_eight_runs_on_real_operands_in_every_visit() -> None:
+    one = measured(constant(QUARTER), window_ns=32 * MS)
+    for visit in one.visits:
+        groups = [visit.samples[i : i + 8] for i in range(0, 32, 8)]
+        assert [sum(s.real for s in group) for group in groups] == [1, 1, 1, 1]
+        assert not any(s.real for s in visit.settle)
+
+
+def test_the_shortest_window_still_has_one_sample_on_real_operands() -> None:
+    one = measured(constant(2 * MS), window_ns=MS)
+    assert [sum(s.real for s in visit.samples) for visit in one.visits] == [1] * 5
+
+
+def _places(seed: str) -> list[int]:
+    scripted = kernel()
+    one = row(scripted)
+    one.workload = type(one.workload)(
+        **{name: getattr(one.workload, name) for name in one.workload.__slots__} | {"seed": seed}
+    )
+    run_rows(loop(scripted.clock, window_ns=64 * MS), [one])
+    return [s.real for visit in one.visits for s in visit.samples]
+
+
+def test_the_nonce_chooses_the_places_of_real_samples() -> None:
+    assert _places("11" * 16) == _places("11" * 16)
+    assert _places("11" * 16) != _places("22" * 16)
+    places = [i % 8 for i, real in enumerate(_places("11" * 16)) if real]
+    assert len(set(places)) > 4
+
+
+def test_integers_have_no_real_samples_and_count_all_the_same() -> None:
+    scripted = kernel()
+    one = row(scripted, INT8)
+    run_rows(loop(scripted.clock), [one])
+    assert not any(s.real for visit in one.visits for s in visit.samples)
+    assert delivered(one).counts
+
+
+def test_a_device_slower_on_reals_is_given_the_rate_on_reals() -> None:
+    one = measured(slower_on_reals(QUARTER, 1.25))
+    result = deliver([device()], [one.measurement()], [])
+    (figure,) = (r.estimate for r in result.rows)
+    assert figure is not None
+    assert figure.value == stats.rounded(OPS / 0.3125e-3)
+    (finding,) = result.findings
+    assert (finding.code, finding.numbers["value"]) == ("operand-rates-differ", 0.8)
+
+
+# ------------------------------------------------------------------------------------ what goes wrong
+
+
+def test_ctrl_c_in_a_window_keeps_the_whole_samples_and_marks_the_visit_and_the_row() -> None:
+    scripted, watcher = kernel(), Watcher()
+    # Four launches a sample: the seventh launch of the third window is in its second sample.
+    watcher.when["measure", 3] = lambda: scripted.fail_after(7, KeyboardInterrupt())
+    one = row(scripted)
+    running = loop(scripted.clock, watcher)
+    with pytest.raises(KeyboardInterrupt):
+        run_rows(running, [one])
+    running.close([one])
+    assert [visit.ended for visit in one.visits] == ["window-full", "window-full", "interrupted"]
+    assert [len(visit.samples) for visit in one.visits] == [16, 16, 1]
+    assert one.visits[2].settle_ended == "settled"
+    assert (one.ended, scripted.live) == ("interrupted", 0)
+    assert one.measurement().timed is not None
+    assert one.measurement().timed.launches == 33
+
+
+def test_ctrl_c_while_settling_leaves_the_earlier_visits_and_no_empty_one() -> None:
+    scripted, watcher = kernel(), Watcher()
+    watcher.when["settle", 2] = lambda: scripted.fail_after(3, KeyboardInterrupt())
+    one = row(scripted)
+    running = loop(scripted.clock, watcher)
+    with pytest.raises(KeyboardInterrupt):
+        run_rows(running, [one])
+    running.close([one])
+    assert ([visit.ended for visit in one.visits], one.ended) == (["window-full"], "interrupted")
+
+
+def test_ctrl_c_marks_rows_that_were_not_reached_and_not_those_that_were_done() -> None:
+    clock, watcher = ScriptedClock(), Watcher()
+    steady, unsteady = kernel(name="a", clock=clock), kernel(drifting(QUARTER, 0.004), name="b", clock=clock)
+    rows = [row(steady), row(unsteady)]
+    watcher.when["measure", 6] = lambda: unsteady.fail_after(1, KeyboardInterrupt())
+    running = loop(clock, watcher, limit_ns=100_000 * MS)
+    with pytest.raises(KeyboardInterrupt):
+        run_rows(running, rows)
+    running.close(rows)
+    assert [one.ended for one in rows] == ["precise", "interrupted"]
+
+
+def test_ctrl_c_during_the_search_marks_every_row_interrupted_and_without_a_figure() -> None:
+    clock = ScriptedClock()
+    first = kernel(name="a", clock=clock)
+    first.fail_after(2, KeyboardInterrupt())
+    rows = [row(first), row(kernel(name="b", clock=clock))]
+    running = loop(clock)
+    with pytest.raises(KeyboardInterrupt):
+        run_rows(running, rows)
+    running.close(rows)
+    assert [one.ended for one in rows] == ["interrupted"] * 2
+    assert [delivered(one).counts for one in rows] == [False] * 2
+    assert first.live == 0
+
+
+def test_an_interrupted_row_with_fewer_than_five_visits_does_not_count() -> None:
+    scripted, watcher = kernel(), Watcher()
+    watcher.when["settle", 5] = lambda: scripted.fail_after(1, KeyboardInterrupt())
+    one = row(scripted)
+    running = loop(scripted.clock, watcher)
+    with pytest.raises(KeyboardInterrupt):
+        run_rows(running, [one])
+    running.close([one])
+    assert (len(one.visits), delivered(one).counts, delivered(one).reason) == (4, False, "too-few-visits")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("device lost"), MemoryError("device lost")])
+@pytest.mark.parametrize("phase", [("search", 0), ("check", 0), ("settle", 2), ("measure", 2)])
+def test_a_failing_backend_ends_its_own_row_and_no_other(phase: tuple[str, int], error: Exception) -> None:
+    clock, watcher = ScriptedClock(), Watcher()
+    bad, good = kernel(name="bad", clock=clock), kernel(name="good", clock=clock)
+    rows = [row(bad), row(good)]
+    # The first row reaches every phase first; the second must not be hit as well.
+    watcher.when[phase] = lambda: bad.fail_after(1, error) if bad.live < 2 and not rows[0].findings else None
+    run_rows(loop(clock, watcher), rows)
+    assert [one.ended for one in rows] == ["refused", "precise"]
+    (finding,) = rows[0].findings
+    assert (finding.status, finding.numbers["detail"]) == ("failure", "device lost")
+    assert finding.code == ("no-shape-runs" if phase[0] == "search" else "backend-failed")
+    assert not delivered(rows[0]).counts
+    assert bad.live == 0
+
+
+def test_a_backend_that_fails_in_the_probe_ends_the_row_and_releases_both_sets_of_operands() -> None:
+    scripted, watcher = kernel(), Watcher()
+    # Three launches are checked, the fourth is the probe's.
+    watcher.when["check", 0] = lambda: scripted.fail_after(4, RuntimeError("device lost"))
+    one = row(scripted)
+    run_rows(loop(scripted.clock, watcher), [one])
+    assert (one.ended, one.findings[0].code, scripted.live) == ("refused", "backend-failed", 0)
+    assert one.probe is None
+
+
+def test_a_backend_that_fails_in_a_window_leaves_its_samples_and_says_what_ended_the_visit() -> None:
+    scripted, watcher = kernel(), Watcher()
+    watcher.when["measure", 3] = lambda: scripted.fail_after(9, RuntimeError("device lost"))
+    one = row(scripted)
+    run_rows(loop(scripted.clock, watcher), [one])
+    assert [visit.ended for visit in one.visits] == ["window-full", "window-full", "backend-failed"]
+    assert len(one.visits[2].samples) == 2
+
+
+def test_a_defect_of_the_program_is_not_mistaken_for_a_failing_backend() -> None:
+    scripted, watcher = kernel(), Watcher()
+    watcher.when["measure", 1] = lambda: scripted.fail_after(1, AttributeError("a typo"))
+    with pytest.raises(AttributeError, match="a typo"):
+        run_rows(loop(scripted.clock, watcher), [row(scripted)])
+
+
+def test_the_room_is_shared_evenly_by_the_rows() -> None:
+    clock = ScriptedClock()
+    ladder = (SMALL, GemmShape(m=64, n=64, k=64))
+    rows = [row(kernel(name=name, clock=clock), FP32, ladder=ladder) for name in ("a", "b")]
+    running = loop(clock)
+    # Room for the larger shape once, not twice.
+    running.room = 6 * 4 * 3 * 64 * 64
+    run_rows(running, rows)
+    assert [[trial.reason for trial in one.tried] for one in rows] == [[None, "no-memory"]] * 2

@@ -1,0 +1,93 @@
+"""Evidence changed after the run, and signed again by whoever holds the trusted key.
+
+Such a file passes the signature; what its figures and words do not follow from has to be found by
+recomputing. The subjects are always brought up to date, so that it is never they that give it away.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from program import Made
+
+from bench.evidence import envelope, keys, statement
+from bench.evidence.keys import SigningKey
+from bench.evidence.strict_json import to_bytes
+from bench.judge import catalog
+from bench.judge.conclusion import Observed, conclude, profile_digests
+from bench.terms import Evidence
+
+Change = Callable[[Any], object]
+
+
+def trusted_key(made: Made) -> SigningKey:
+    return keys.load(made.bench.home / "key")
+
+
+def sealed(payload: bytes, key: SigningKey) -> bytes:
+    return envelope.to_json(envelope.sign(payload, envelope.PAYLOAD_TYPE, [key]))
+
+
+def changed(made: Made, change: Change) -> bytes:
+    """The evidence with a change made to its predicate's JSON."""
+    forged = json.loads(made.payload)
+    change(forged["predicate"])
+    subjects = statement.subjects(forged["predicate"])
+    forged["subject"] = [{"name": s.name, "digest": {"sha256": s.digest.sha256}} for s in subjects]
+    return sealed(to_bytes(forged), trusted_key(made))
+
+
+def spelled(made: Made, old: bytes, new: bytes) -> bytes:
+    """The evidence with its payload spelled otherwise in one place."""
+    assert made.payload.count(old) >= 1, old
+    return sealed(made.payload.replace(old, new, 1), trusted_key(made))
+
+
+def concluded(evidence: Evidence, **changes: Any) -> Evidence:
+    """The evidence with changes and everything that honestly follows from them."""
+    evidence = replace(evidence, **changes)
+    rules = catalog.rules(evidence.rules.name)
+    observed = Observed(
+        devices=evidence.devices,
+        measurements=evidence.measurements,
+        telemetry=evidence.telemetry,
+        claims=evidence.claims,
+        quick=evidence.mode == "quick",
+        assurance=evidence.assurance,
+    )
+    found = conclude(observed, rules)
+    return replace(
+        evidence,
+        delivered=found.delivered,
+        figures=found.figures,
+        verdict=found.verdict,
+        profiles=profile_digests(evidence.devices),
+    )
+
+
+def built(made: Made, evidence: Evidence) -> bytes:
+    return sealed(statement.build(evidence), trusted_key(made))
+
+
+def numbers(series: Any, column: str) -> list[int]:
+    return [int(text) for text in series[column].split()]
+
+
+def set_number(series: Any, column: str, index: int, value: int) -> None:
+    """Change one number of a column of samples or readings."""
+    values = numbers(series, column)
+    values[index] = value
+    series[column] = " ".join(map(str, values))
+
+
+def measured(predicate: Any) -> Any:
+    """The first row that has a figure."""
+    return next(row for row in predicate["measurements"] if row["visits"])
+
+
+def write(folder: Path, name: str, data: bytes) -> Path:
+    path = folder / f"{name}.evidence.json"
+    path.write_bytes(data)
+    return path

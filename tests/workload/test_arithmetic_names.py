@@ -1,0 +1,203 @@
+"""Whether the arithmetic that was really computed is named: honest products, and others in their place."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import other_arithmetic as other
+import pytest
+from other_arithmetic import Product
+from workload_cases import FORMS, SMALL_GEMM, workload
+from workload_references import check, everywhere, whole_gemm, with_form
+
+from bench.terms import Check, Form, GemmShape, Workload
+from bench.workload import accuracy
+from bench.workload.accuracy import Outputs
+
+# ------------------------------------------------------------------------------- naming the arithmetic
+
+
+def probed(form: Form, multiply: Product) -> tuple[Workload, Check]:
+    """The check of a real-valued probe whose product is `multiply`, on as many outputs as the real one."""
+    row = workload(form, GemmShape(m=16, n=32, k=1024))
+    values = accuracy.round_to(whole_gemm(row, multiply, real=True), form.out)
+    return row, accuracy.tally(row, Outputs(place=everywhere(row, real=True), values=values)).check()
+
+
+def named(form: Form, multiply: Product) -> str:
+    return accuracy.name_arithmetic(*probed(form, multiply))
+
+
+def exact_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a @ b
+
+
+def fp32_running_sum(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return other.running_sum(a, b, np.float32)
+
+
+def truncated_tf32(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return other.fp32_sum(other.truncated(a, 11), other.truncated(b, 11))
+
+
+def int8_reals(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return other.quantised(a, 8) @ other.quantised(b, 8)
+
+
+def two_int8_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """A as a high and a low byte, B as one byte, each over a step that is a power of two."""
+    a_step, b_step = (2.0 ** (math.ceil(math.log2(np.abs(x).max())) - bits) for x, bits in ((a, 13), (b, 6)))
+    a_codes, b_codes = np.rint(a / a_step), np.rint(b / b_step)
+    high = np.rint(a_codes / 128)
+    low = a_codes - 128 * high
+    assert max(np.abs(codes).max() for codes in (high, low, b_codes)) <= 127
+    return (128 * (high @ b_codes) + low @ b_codes) * a_step * b_step
+
+
+def skipping_a_tenth(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    kept = a.shape[1] * 9 // 10
+    return other.fp32_sum(a[:, :kept], b[:kept])
+
+
+HONEST = {
+    "fp32": (FORMS["fp32"], other.fp32_sum),
+    "fp32-one-by-one": (FORMS["fp32"], fp32_running_sum),
+    "bf16": (FORMS["bf16"], other.fp32_sum),
+    "bf16-one-by-one": (FORMS["bf16"], fp32_running_sum),
+    "bf16-to-fp32": (replace(FORMS["bf16"], out="f32"), other.fp32_sum),
+    "fp16": (FORMS["fp16"], other.fp32_sum),
+    "fp16-to-fp32": (replace(FORMS["fp16"], out="f32"), other.fp32_sum),
+    "fp64": (FORMS["fp64"], exact_product),
+    "fp64-one-by-one": (FORMS["fp64"], lambda a, b: other.running_sum(a, b, np.float64)),
+}
+
+
+@pytest.mark.parametrize(("form", "multiply"), HONEST.values(), ids=HONEST.keys())
+def test_honest_arithmetic_is_named_as_asked(form: Form, multiply: Product) -> None:
+    assert named(form, multiply) == form.precision
+
+
+@pytest.mark.parametrize(("form", "multiply"), HONEST.values(), ids=HONEST.keys())
+def test_honest_arithmetic_fits_the_timed_check(form: Form, multiply: Product) -> None:
+    assert accuracy.real_error_fits(*probed(form, multiply))
+
+
+OTHERWISE = {
+    "tf32-for-fp32": ("fp32", other.in_bits(11), "tf32-or-fp16"),
+    "truncated-tf32-for-fp32": ("fp32", truncated_tf32, "tf32-truncated"),
+    "bf16-for-fp32": ("fp32", other.in_bits(8), "bf16"),
+    "fp16-sums-for-fp32": ("fp32", other.fp16_running_sum, "int8-or-fp16-sums"),
+    "fp16-sums-for-fp16": ("fp16", other.fp16_running_sum, "int8-or-fp16-sums"),
+    "fp16-sums-for-bf16": ("bf16", other.fp16_running_sum, "int8-or-fp16-sums"),
+    "bf16-for-fp16": ("fp16", other.in_bits(8), "bf16"),
+    "int8-for-fp32": ("fp32", int8_reals, "int8-or-fp16-sums"),
+    "int8-for-fp16": ("fp16", int8_reals, "int8-or-fp16-sums"),
+    "int8-for-bf16": ("bf16", int8_reals, "int8-or-fp16-sums"),
+    "fp32-for-fp64": ("fp64", other.fp32_sum, "fp32"),
+    "a-tenth-skipped": ("fp32", skipping_a_tenth, "unknown"),
+    "zeros": ("fp32", lambda a, b: 0 * exact_product(a, b), "unknown"),
+}
+
+
+@pytest.mark.parametrize(("asked", "multiply", "name"), OTHERWISE.values(), ids=OTHERWISE.keys())
+def test_other_arithmetic_is_named_for_what_it_is(asked: str, multiply: Product, name: str) -> None:
+    assert named(FORMS[asked], multiply) == name
+
+
+@pytest.mark.parametrize(("asked", "multiply", "name"), OTHERWISE.values(), ids=OTHERWISE.keys())
+def test_other_arithmetic_does_not_fit_the_timed_check(asked: str, multiply: Product, name: str) -> None:
+    assert not accuracy.real_error_fits(*probed(FORMS[asked], multiply)), name
+
+
+def test_two_int8_products_are_exact_on_the_integers_of_fp32() -> None:
+    # This is why a share of the timed launches runs on reals.
+    row = workload(FORMS["fp32"], GemmShape(m=16, n=32, k=1024))
+    values = whole_gemm(row, two_int8_products)
+    assert accuracy.exact(accuracy.tally(row, Outputs(place=everywhere(row), values=values)).check())
+
+
+def test_two_int8_products_are_not_fp32_on_reals() -> None:
+    row, seen = probed(FORMS["fp32"], two_int8_products)
+    assert accuracy.name_arithmetic(row, seen) != "fp32"
+    assert not accuracy.real_error_fits(row, seen)
+
+
+def test_more_exact_arithmetic_than_asked_is_not_named_as_asked() -> None:
+    # fp32 outputs of fp64 sums err by the last rounding alone, a quarter of the band's lower end.
+    assert named(FORMS["fp32"], exact_product) == "fp32-out-of-band"
+
+
+def test_without_real_outputs_the_arithmetic_is_unknown() -> None:
+    row = workload(FORMS["fp32"], SMALL_GEMM)
+    assert accuracy.name_arithmetic(row, check(compared=100)) == "unknown"
+
+
+def test_without_real_outputs_the_timed_check_does_not_fit() -> None:
+    row = workload(FORMS["fp32"], SMALL_GEMM)
+    assert not accuracy.real_error_fits(row, check(compared=100))
+
+
+def test_a_band_gives_way_to_the_scatter_of_few_outputs() -> None:
+    few, many = (accuracy.band(FORMS["bf16"], 1024, compared) for compared in (18, 100_000))
+    assert few[0] < many[0] < many[1] < few[1]
+
+
+def test_a_band_of_many_outputs_is_the_one_of_the_trials() -> None:
+    # Four deviations of an RMS over 10^8 outputs are 0.03 %.
+    assert accuracy.band(FORMS["fp16"], 1024, 10**8) == pytest.approx((180.0, 240.0), rel=3e-4)
+
+
+def test_a_band_of_unrounded_sums_grows_with_their_length() -> None:
+    upper = [accuracy.band(FORMS["fp32"], k, 10**8)[1] for k in (1024, 4096)]
+    assert upper[1] == pytest.approx(2 * upper[0])
+
+
+def test_a_band_of_rounded_outputs_does_not_grow() -> None:
+    assert accuracy.band(FORMS["bf16"], 8192, 100) == accuracy.band(FORMS["bf16"], 1024, 100)
+
+
+# ------------------------------------------------------------------------------------ naming integers
+
+
+def named_integers(form: Form, multiply: Product) -> str:
+    row = workload(form, GemmShape(m=16, n=32, k=2048))
+    values = whole_gemm(row, multiply)
+    return accuracy.name_arithmetic(
+        row, accuracy.tally(row, Outputs(place=everywhere(row), values=values)).check()
+    )
+
+
+def test_int32_sums_are_named_int8() -> None:
+    assert named_integers(FORMS["int8-same-sign"], exact_product) == "int8"
+
+
+@pytest.mark.parametrize("multiply", [other.fp32_sum, fp32_running_sum], ids=["blas", "one-by-one"])
+def test_integer_sums_in_fp32_are_named_floating_point(multiply: Product) -> None:
+    assert named_integers(FORMS["int8-same-sign"], multiply) == "floating-point"
+
+
+def test_zero_mean_integers_could_not_tell() -> None:
+    # This is why the probe's integers have one sign.
+    assert named_integers(FORMS["int8"], other.fp32_sum) == "int8"
+
+
+def test_the_saturating_form_keeps_its_name() -> None:
+    assert named_integers(FORMS["int8-saturating"], exact_product) == "int8-saturating"
+
+
+def requantised_check(**counts: int) -> tuple[Workload, Check]:
+    return with_form(workload(FORMS["int8"], SMALL_GEMM), out="s8"), check(**counts)
+
+
+def test_behind_a_requantised_output_the_accumulator_is_unseen() -> None:
+    row, right = requantised_check(compared=100, off_by_one=3)
+    assert accuracy.name_arithmetic(row, right) == accuracy.ACCUMULATOR_UNSEEN
+
+
+def test_wrong_requantised_outputs_are_unknown_arithmetic() -> None:
+    assert accuracy.name_arithmetic(*requantised_check(compared=100, wrong=1)) == "unknown"
+
+
+def test_integers_of_which_none_was_compared_are_not_named_int8() -> None:
+    row = workload(FORMS["int8"], SMALL_GEMM)
+    assert accuracy.name_arithmetic(row, check(compared=0)) != "int8"
