@@ -5,8 +5,10 @@ cut loses it.
 """
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +16,7 @@ from pathlib import Path
 import bench
 from bench.devices import host
 from bench.devices.clock import Clock
-from bench.errors import Interrupted
+from bench.errors import CannotMeasure, Interrupted
 from bench.evidence import envelope, statement, store
 from bench.evidence.keys import SigningKey
 from bench.judge.conclusion import Observed, conclude, profile_digests
@@ -42,7 +44,7 @@ DOES_NOT_SHOW = (
 
 _SUFFIXES = (".py", ".toml", ".json")
 _LIBRARIES = ("numpy", "torch", "onnxruntime", "onnx", "cryptography")
-# Seconds between saves while measuring: what a power cut can lose.
+# Most seconds between saves while measuring: what a power cut can lose of rows that have not ended.
 _SAVE_EVERY_S = 10
 
 
@@ -99,6 +101,7 @@ class Run:
     _rows: list[Row] = field(default_factory=list)
     _origin_ns: int = 0
     _saved_ns: int = 0
+    _saved_rows: int = 0
     _created: str = ""
     _harness: Harness | None = None
     _system: tuple[Fact, ...] = ()
@@ -132,10 +135,19 @@ class Run:
         self._read_counters()
         loop.close(self._rows)
         evidence, signed = self._sign(interrupted=interrupted)
-        path = self.to.finish(signed)
+        path = self._finish(signed)
         if interrupted:
             raise Interrupted(f"interrupted; what was measured is in {path}.")
         return path, evidence, signed
+
+    def _finish(self, signed: Envelope) -> Path:
+        """Save for good; where that place fails now, in the system's temporary folder, and say so."""
+        try:
+            return self.to.finish(signed)
+        except CannotMeasure as error:
+            spare = replace(self.to, output=None, folder=Path(tempfile.gettempdir()))
+            path = spare.finish(signed)
+            raise CannotMeasure(f"{error} What was measured is in {path}.") from error
 
     def _paced(self, schedule: Schedule) -> Schedule:
         """The schedule for the time that opening the rows has left."""
@@ -154,10 +166,14 @@ class Run:
         self._telemetry.append(host.counters(lambda: self.clock.host_ns() - self._origin_ns))
 
     def _after_visit(self) -> None:
+        """Save when a row has come to its end, and now and then in between."""
         self._read_counters()
-        if self.clock.host_ns() - self._saved_ns > _SAVE_EVERY_S * NS_PER_S:
-            self.to.save(self._sign(interrupted=True)[1])
-            self._saved_ns = self.clock.host_ns()
+        ended = sum(row.ended != "measuring" for row in self._rows)
+        if ended > self._saved_rows or self.clock.host_ns() - self._saved_ns > _SAVE_EVERY_S * NS_PER_S:
+            # A place that is full or gone now is tried again later; the last save speaks up.
+            with suppress(CannotMeasure):
+                self.to.save(self._sign(interrupted=True)[1])
+            self._saved_ns, self._saved_rows = self.clock.host_ns(), ended
 
     def _sign(self, *, interrupted: bool) -> tuple[Evidence, Envelope]:
         evidence = self._evidence(interrupted=interrupted)

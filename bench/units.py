@@ -1,7 +1,7 @@
 """The one place where SI base units (op/s, s, B) meet the scaled units that people read and type."""
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from bench.errors import UsageError
 
@@ -11,9 +11,9 @@ TERA = 10**12
 # Decimal prefixes of a rate. TFLOPS is floating point, TOPS integers; the letter case is the data
 # sheets' own and is not enforced on what people type.
 _PREFIX = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18}
-_RATE = re.compile(
-    r"(?P<number>[0-9][0-9_,]*(?:\.[0-9]+)?)\s*(?P<prefix>[KMGTPE]?)(?P<unit>FLOPS|FLOP/S|OPS)", re.I
-)
+# A comma separates whole thousands and nothing else: "1,5" would be read as 15.
+_NUMBER = r"(?P<number>(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9][0-9_]{0,30})(?:\.[0-9]+)?)"
+_RATE = re.compile(_NUMBER + r"\s*(?P<prefix>[KMGTPE]?)(?P<unit>FLOPS|FLOP/S|OPS)", re.I)
 
 
 def parse_rate(text: str) -> tuple[float, str]:
@@ -26,10 +26,7 @@ def parse_rate(text: str) -> tuple[float, str]:
         raise UsageError(
             f"cannot read the rate {text!r}: expected a number with a unit such as 48TFLOPS or 5TOPS."
         )
-    try:
-        number = Decimal(match["number"].replace(",", "").replace("_", ""))
-    except InvalidOperation:
-        raise UsageError(f"cannot read the number in {text!r}: expected for example 48TFLOPS.") from None
+    number = Decimal(match["number"].replace(",", "").replace("_", ""))
     unit = "OPS" if match["unit"].upper() == "OPS" else "FLOPS"
     return float(number * _PREFIX[match["prefix"].upper()]), unit
 
@@ -48,8 +45,9 @@ def scaled(ops_per_s: float, unit: str) -> tuple[float, str]:
 
 def format_rate(ops_per_s: float, unit: str) -> str:
     """Four significant digits and the unit, for example `"38.20 TFLOPS"`."""
-    value, name = scaled(ops_per_s, unit)
-    digits = max(0, 3 - len(str(int(abs(value)))) + 1)
+    # Rounded first, so that 999.96 GFLOPS becomes 1.000 TFLOPS and not 1000.0 GFLOPS.
+    value, name = scaled(float(f"{ops_per_s:.4g}"), unit)
+    digits = max(0, 4 - len(str(int(abs(value)))))
     return f"{value:.{digits}f} {name}"
 
 
@@ -69,7 +67,7 @@ def format_seconds(seconds: float) -> str:
 
 def parse_seconds(text: str) -> float:
     """`"600s"`, `"10min"` or `"90"` -> seconds; raises UsageError for anything else."""
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(s|min|m|h)?", text.strip())
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)\s*(s|min|m|h)?", text.strip())
     if match is None:
         raise UsageError(f"cannot read the time {text!r}: expected for example 120s or 2min.")
     return float(match[1]) * {"s": 1, None: 1, "m": 60, "min": 60, "h": 3600}[match[2]]

@@ -51,6 +51,8 @@ def test_a_decimal_rate_is_scaled_before_it_is_rounded() -> None:
         "5.TFLOPS",
         "1.5.5TFLOPS",
         ",5TFLOPS",
+        "1,5TFLOPS",
+        "1,0000TFLOPS",
         "nanTFLOPS",
         "infTFLOPS",
         "48TIFLOPS",
@@ -78,6 +80,8 @@ def test_what_is_no_rate_is_refused_with_an_example(text: str) -> None:
         (1e3, "TFLOPS", "1.000 KFLOPS"),
         (12.5, "TFLOPS", "12.50 FLOPS"),
         (0.0, "TOPS", "0.000 OPS"),
+        (999.96e9, "TFLOPS", "1.000 TFLOPS"),
+        (9.99996e12, "TOPS", "10.00 TOPS"),
     ],
 )
 def test_a_rate_is_shown_with_four_digits(ops_per_s: float, unit: str, text: str) -> None:

@@ -10,7 +10,10 @@ from bench.cli.outcome import print_json
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the rule set as JSON on stdout.")
 def rules(name: str | None, as_json: bool) -> None:
-    """List the rule sets, or print one (an id or FILE.toml) with its reading."""
+    """List the rule sets, or print one with its reading.
+
+    NAME is an id from the list, or FILE.toml.
+    """
     from bench.evidence.codec import encode
     from bench.judge import catalog
     from bench.report import text

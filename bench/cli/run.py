@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.outcome import print_json, required_tiers_met, summary
+from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.plan import Plan
     from bench.terms import Envelope, Evidence
+
+# Every sample is kept, 50 a second of about 60 bytes: some six hours fill the largest file that is read.
+_LONGEST_S = 4 * 3600
 
 
 @click.command()
@@ -45,7 +49,7 @@ if TYPE_CHECKING:
     help="Exit 1 unless this tier is met, e.g. inference-server; may be repeated.",
 )
 @click.option("--quick", is_flag=True, help="Smoke test in under 20 s; never a positive verdict.")
-@click.option("--time", "time_text", help="Time to measure for, e.g. 120s or 5min. [default: 145s]")
+@click.option("--time", "time_text", help="Time to measure for, e.g. 120s or 5min. [default: 140s]")
 @click.option(
     "-o",
     "--output",
@@ -117,6 +121,8 @@ def _plan(
     if quick and time_text is not None:
         raise click.UsageError("--quick and --time exclude each other: type one of them.")
     limit_s = parse_seconds(time_text) if time_text is not None else None
+    if limit_s is not None and limit_s > _LONGEST_S:
+        raise UsageError(f"--time {time_text} is too long: expected at most {_LONGEST_S // 3600}h.")
     rule_set = catalog.rules(rules)
     catalog.require_tiers(rule_set, required)
     asked_claims = [parse_claim(text) for text in claims]

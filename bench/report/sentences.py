@@ -43,7 +43,7 @@ FINDINGS: Mapping[str, str] = {
     "delivered-above-ceiling": "Delivered {delivered} exceeds the ceiling {ceiling}: implausible.",
     "claim-above-ceiling": "The claim {claimed} exceeds what this device can do, {ceiling}.",
     "claim-probably-sparse": (
-        "The claim {claimed} is {value} times the dense figure {dense}: probably the sparse one."
+        "The claim {claimed} is {ratio} times the dense figure {dense}: probably the sparse one."
     ),
     "cpu-not-npu": "A processor reached {limit}; that says nothing about an NPU.",
 }

@@ -17,7 +17,7 @@ from bench.devices.cpu import FAMILY
 from bench.errors import CannotMeasure
 from bench.measure.row import probe_workload
 from bench.precision import PRECISIONS
-from bench.terms import Check, ConvShape, Device, Form, GemmShape, Shape, Unavailable, Workload
+from bench.terms import Check, ConvShape, Device, Fact, Form, GemmShape, Shape, Unavailable, Workload
 from bench.workload import accuracy, opcount, operands, registry
 from bench.workload.accuracy import Outputs, Place, Tally
 from bench.workload.kernel import Kernel, Prepared
@@ -58,7 +58,8 @@ def name(case: tuple[Kernel, Form]) -> str:
     return f"{case[0].name}-{case[1].precision}-{case[1].name}"
 
 
-REAL_FORMS = [case for case in FORMS if operands.OPERAND_SETS[case[1].operand_set].real is not None]
+REAL_SETS = [name for name, chosen in operands.OPERAND_SETS.items() if chosen.real is not None]
+REAL_FORMS = [case for case in FORMS if case[1].operand_set in REAL_SETS]
 
 each_form = pytest.mark.parametrize(("kernel", "form"), FORMS, ids=map(name, FORMS))
 each_real_form = pytest.mark.parametrize(("kernel", "form"), REAL_FORMS, ids=map(name, REAL_FORMS))
@@ -283,6 +284,30 @@ def test_a_kernel_serves_a_family_in_some_form(kernel: Kernel) -> None:
 def test_a_form_runs_here_or_says_why_not(kernel: Kernel, form: Form, device: Device) -> None:
     why = kernel.unavailable(form, device)
     assert why is None or (isinstance(why, Unavailable) and why.code and why.detail)
+
+
+@pytest.mark.parametrize(
+    ("instructions", "saturates"),
+    [
+        ("avx2 fma", True),
+        ("avx2 avx512f avx512bw", True),
+        ("avx2 avx512f avx512_vnni", False),
+        ("avx2 avx_vnni", False),
+        ("avx2 avx512_vnni amx_int8", False),
+        ("asimd asimddp", False),
+        (None, False),
+    ],
+)
+def test_the_saturating_form_is_for_x86_without_integer_dot_products(
+    runs: Runs, instructions: str | None, saturates: bool
+) -> None:
+    kernel = registry.kernel("ort_gemm")
+    runs(kernel, kernel.forms[0])
+    (form,) = [form for form in kernel.forms if form.operand_set == "int8-saturating"]
+    reason = "not-readable" if instructions is None else None
+    fact = Fact(name="instruction-sets", value=instructions, source="scripted", reason=reason)
+    processor = Device(selector="cpu", family="cpu", kind="cpu", name="scripted", vendor=None, facts=(fact,))
+    assert (kernel.unavailable(form, processor) is None) == saturates
 
 
 @each_form

@@ -65,6 +65,7 @@ HONEST = {
     "bf16": (FORMS["bf16"], other.fp32_sum),
     "bf16-one-by-one": (FORMS["bf16"], fp32_running_sum),
     "bf16-to-fp32": (replace(FORMS["bf16"], out="f32"), other.fp32_sum),
+    "bf16-to-fp32-by-exact-sums": (replace(FORMS["bf16"], out="f32"), exact_product),
     "fp16": (FORMS["fp16"], other.fp32_sum),
     "fp16-to-fp32": (replace(FORMS["fp16"], out="f32"), other.fp32_sum),
     "fp64": (FORMS["fp64"], exact_product),

@@ -1,0 +1,195 @@
+"""The report as a reader of a terminal meets it: 80 columns, intervals beside figures, inert strings."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from program import Made
+from rich.cells import cell_len
+from rich.console import Console
+
+from bench.evidence import statement
+from bench.judge import catalog
+from bench.judge.conclusion import Observed, conclude
+from bench.report import sentences, text
+from bench.terms import Claim, Evidence, Finding
+from bench.units import format_rate
+
+NUMBER = "0123456789ab"
+ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b1m\u202e[bold]\nforged"
+
+
+@pytest.fixture(scope="module")
+def evidence(made: Made) -> Evidence:
+    return statement.parse(made.payload)
+
+
+def told(evidence: Evidence, width: int = 80) -> str:
+    """The report on a console of that width that does no styling."""
+    out = io.StringIO()
+    console = Console(file=out, width=width, highlight=False, markup=False, emoji=False, color_system=None)
+    text.report(console, evidence, catalog.rules(evidence.rules.name), NUMBER)
+    return out.getvalue()
+
+
+def words(report: str) -> str:
+    """The report without its line ends, for what may be wrapped."""
+    return " ".join(report.split())
+
+
+def concluded(evidence: Evidence) -> Evidence:
+    """The evidence with what follows from it."""
+    observed = Observed(
+        devices=evidence.devices,
+        measurements=evidence.measurements,
+        telemetry=evidence.telemetry,
+        claims=evidence.claims,
+        quick=evidence.mode == "quick",
+        assurance=evidence.assurance,
+    )
+    found = conclude(observed, catalog.rules(evidence.rules.name))
+    return replace(evidence, delivered=found.delivered, figures=found.figures, verdict=found.verdict)
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_no_line_is_longer_than_the_console(evidence: Evidence, width: int) -> None:
+    claim = Claim(precision="fp32", ops_per_s=48e12, density="dense", engines=())
+    lines = told(concluded(replace(evidence, claims=(claim,))), width).splitlines()
+    assert max(map(cell_len, lines)) <= width
+
+
+def test_no_cell_is_cut_at_80_columns(evidence: Evidence) -> None:
+    claim = Claim(precision="fp32", ops_per_s=48e12, density="dense", engines=())
+    report = told(concluded(replace(evidence, claims=(claim,))))
+    assert "…" not in report
+    assert "..." not in report
+
+
+def test_every_figure_is_printed_with_its_interval(evidence: Evidence) -> None:
+    report = words(told(evidence, 160))
+    measured = [row for row in evidence.delivered if row.estimate]
+    assert measured
+    for row in measured:
+        assert row.estimate is not None
+        shown = text.with_interval(row.estimate)
+        assert format_rate(row.estimate.value, row.estimate.unit) in shown
+        assert " ± " in shown
+        assert shown.endswith(" %")
+        assert shown in report
+
+
+def test_the_interval_is_the_half_width_as_a_share_of_the_value(evidence: Evidence) -> None:
+    estimate = next(row.estimate for row in evidence.delivered if row.estimate)
+    estimate = replace(estimate, value=40e12, low=39e12, high=41e12, unit="TFLOPS")
+    assert text.with_interval(estimate) == "40.00 TFLOPS ± 2.5 %"
+
+
+def test_every_row_is_in_the_table_and_the_devices_figures_are_marked(evidence: Evidence) -> None:
+    lines = told(evidence, 160).splitlines()
+    best = {figure.row for figure in evidence.figures}
+    assert None not in best
+    for row in evidence.delivered:
+        kernel, precision, form = row.row.split("/", 2)
+        mark = " *" if row.row in best else ""
+        assert any(line.startswith(f"{precision}  {kernel} {form}{mark} ") for line in lines), row.row
+
+
+def test_a_quick_report_says_smoke_test_and_gives_no_positive_word(evidence: Evidence) -> None:
+    report = told(evidence)
+    assert report.splitlines()[0].startswith(f"Report {NUMBER} · {evidence.created} · smoke test: it decides")
+    assert "smoke test, decides nothing" in report
+    assert "threshold-met" not in report
+    assert "borne-out" not in report
+
+
+def test_the_words_of_the_verdict_are_those_of_the_file(evidence: Evidence) -> None:
+    measured = concluded(replace(evidence, mode="default"))
+    report = words(told(measured, 160))
+    assert "smoke" not in report
+    assert "Tiers of tw-ai-hardware-2024, decided by the declared figure" in report
+    assert measured.verdict.thresholds
+    for row in measured.verdict.thresholds:
+        assert f"{row.tier} ({row.device}) " in report
+        for word in (row.declared_word, row.delivered_word, row.headline):
+            assert word in report
+    assert "threshold-not-met" in report
+    assert "consultation 2024; check the regulation in force" in report
+    assert "eligible" not in report
+
+
+def test_a_declared_figure_stands_beside_the_delivered_one(evidence: Evidence) -> None:
+    claim = Claim(precision="fp32", ops_per_s=1e15, density="dense", engines=())
+    measured = concluded(replace(evidence, mode="default", claims=(claim,)))
+    (row,) = measured.verdict.declared
+    report = words(told(measured, 160))
+    assert "1.000 PFLOPS (typed)" in report
+    assert row.word in report
+    assert "nobody" in report or "no sourced measurement" in report
+    assert "stated-only" in report
+
+
+def test_every_finding_is_told_in_words_with_its_subject(evidence: Evidence) -> None:
+    report = words(told(evidence))
+    assert evidence.verdict.findings
+    for found in evidence.verdict.findings:
+        assert words(f"{found.subject}: {sentences.finding(found)}") in report
+
+
+def test_what_the_report_does_not_show_is_printed(evidence: Evidence) -> None:
+    report = told(evidence)
+    assert "Assurance A0: an accountable statement, not a proof. It does not show" in report
+    for code in evidence.does_not_show:
+        assert f"- {sentences.DOES_NOT_SHOW[code]}\n" in report
+
+
+def test_an_interrupted_run_says_so_and_its_rows_say_why_they_do_not_count(evidence: Evidence) -> None:
+    rows = tuple(replace(row, visits=row.visits[:2], ended="interrupted") for row in evidence.measurements)
+    report = told(concluded(replace(evidence, interrupted=True, measurements=rows)))
+    assert "decides nothing, interrupted cpu: " in words(report)
+    assert "(a) not counted: fewer than five visits" in report
+    assert " *" not in report.split("* the device's")[0]
+
+
+def test_a_row_that_failed_has_no_figure_and_refers_to_the_findings(evidence: Evidence) -> None:
+    first, *others = evidence.measurements
+    assert first.before is not None
+    failed = replace(first, before=replace(first.before, wrong=1), visits=())
+    report = words(told(concluded(replace(evidence, measurements=(failed, *others))), 160))
+    assert "no figure" in report
+    assert "not counted: see the findings" in report
+    assert f"✗ {failed.workload.row}: 1 of {first.before.compared} outputs were wrong before timing" in report
+
+
+def test_a_failure_beside_a_tier_is_told_in_words_too(evidence: Evidence) -> None:
+    failed = tuple(
+        replace(row, before=replace(row.before, wrong=1) if row.before else None)
+        for row in evidence.measurements
+    )
+    report = words(told(concluded(replace(evidence, measurements=failed)), 160))
+    assert "wrong-outputs" not in report
+    assert "] see the findings" in report
+
+
+def test_hostile_strings_are_shown_as_inert_text(evidence: Evidence) -> None:
+    selector = f"cpu{ESCAPES}"
+    device = replace(evidence.devices[0], name=f"CPU {ESCAPES}", selector=selector)
+    finding = Finding(subject=ESCAPES, status="warning", code=ESCAPES, numbers={ESCAPES: ESCAPES})
+    rows = tuple(
+        replace(row, workload=replace(row.workload, device=selector), findings=(finding,))
+        for row in evidence.measurements
+    )
+    claim = Claim(precision="fp32", ops_per_s=1e12, density="unstated", engines=(ESCAPES,))
+    forged = concluded(
+        replace(
+            evidence,
+            devices=(device,),
+            measurements=rows,
+            claims=(claim,),
+            does_not_show=(*evidence.does_not_show, ESCAPES),
+        )
+    )
+    report = told(forged, 200)
+    assert {c for c in report if not c.isprintable()} == {"\n"}
+    assert not any(line.startswith("forged") for line in report.splitlines())
+    # Brackets are text, not markup.
+    assert "CPU [bold] forged" in report
