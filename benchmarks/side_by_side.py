@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -27,7 +28,7 @@ from bench.measure.row import Row
 from bench.measure.stopping import schedule
 from bench.plan import ladder
 from bench.terms import Shape, Workload
-from bench.workload import operands, opcount
+from bench.workload import opcount, operands
 from bench.workload.registry import kernels
 
 SIZES = (512, 1024, 2048)
@@ -75,9 +76,7 @@ def torch_peers(
     return peers
 
 
-def ort_peers(
-    precision: str, rng: np.random.Generator, threads: int
-) -> dict[str, tuple[Callable[[], object], int]]:
+def ort_peers(precision: str, rng: np.random.Generator) -> dict[str, tuple[Callable[[], object], int]]:
     peers: dict[str, tuple[Callable[[], object], int]] = {}
     if precision == "bf16":
         return peers
@@ -99,7 +98,8 @@ def ort_peers(
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        # The process has one pool of threads, and the harness's kernels have set its size.
+        options.use_per_session_threads = False
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
@@ -154,8 +154,8 @@ def harness_rows(precision: str, threads: int, rounds: int) -> tuple[Loop, list[
 
 def compare(precision: str, rounds: int, threads: int) -> dict[str, object]:
     rng = np.random.default_rng(1)
-    peers = torch_peers(precision, rng, threads) | ort_peers(precision, rng, threads)
     loop, own = harness_rows(precision, threads, rounds)
+    peers = torch_peers(precision, rng, threads) | ort_peers(precision, rng)
     rates: dict[str, list[float]] = {name: [] for name in [*peers, *(row.workload.row for row in own)]}
     for _ in range(rounds):
         for row in own:
@@ -182,8 +182,8 @@ def compare(precision: str, rounds: int, threads: int) -> dict[str, object]:
         "rates": rates,
     }
     print(
-        f"{precision:5} {mine:36} {mean[mine] / 1e9:8.1f} G  best peer {theirs:18} {mean[theirs] / 1e9:8.1f} G  "
-        f"ratio {mean[mine] / mean[theirs]:.3f} ± {half:.3f}",
+        f"{precision:5} {mine:36} {mean[mine] / 1e9:8.1f} G  "
+        f"best peer {theirs:18} {mean[theirs] / 1e9:8.1f} G  ratio {mean[mine] / mean[theirs]:.3f} ± {half:.3f}",
         flush=True,
     )
     return result
@@ -195,8 +195,8 @@ def main() -> None:
     threads = int(str(device.fact("threads-usable")))
     results = [compare(precision, rounds, threads) for precision in ("fp32", "bf16", "int8")]
     if len(sys.argv) > 2:
-        with open(sys.argv[2], "w", encoding="utf-8") as file:
-            json.dump({"device": device.name, "threads": threads, "results": results}, file, indent=1)
+        result = {"device": device.name, "threads": threads, "results": results}
+        Path(sys.argv[2]).write_text(json.dumps(result, indent=1), "utf-8")
 
 
 if __name__ == "__main__":

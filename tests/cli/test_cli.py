@@ -223,27 +223,21 @@ def test_rules_are_listed_and_one_is_printed_with_its_reading(bench: Program) ->
     ("words", "code", "reasons"),
     [
         (("--device", "toaster"), 2, ("'toaster'", "known here are cpu", "Type for example --device cpu")),
-        (("--device", "cpu:7"), 2, ("'cpu:7'", "known here are cpu", "--device cpu")),
         (("--precision", "fp12"), 2, ("'fp12'", "known are fp64, fp32", "--precision fp32")),
         (("--precision", "tf32"), 3, ("tf32", "Available are bf16, fp16, fp32, fp64, int8", "--precision ")),
         (("--claim", "48TFLOPS"), 2, ("'48TFLOPS'", "PRECISION=RATE", "--claim int8=5TOPS")),
-        (("--claim", "fp12=48TFLOPS"), 2, ("'fp12'", "known are fp64", "--claim int8=5TOPS")),
-        (("--claim", "fp32=fast"), 2, ("'fast'", "such as 48TFLOPS")),
         (("--claim", "int8=5TFLOPS"), 2, ("counted in TOPS", "5TFLOPS", "--claim int8=5TOPS")),
         (("--claim", "fp32=5TOPS"), 2, ("counted in TFLOPS", "5TOPS", "--claim fp32=5TFLOPS")),
-        (("--claim", "int8=5TOPS,oven"), 2, ("'oven'", "known are", "npu")),
         (("--require", "toaster"), 2, ("'toaster'", "known are training-server, inference-server")),
         (("--rules", "softer"), 2, ("'softer'", "known are tw-ai-hardware-2024", "FILE.toml")),
-        (("--rules", "none.toml"), 2, ("none.toml", "Give a TOML file")),
         (("--time", "1s"), 2, ("1s is too short", "at least 5s")),
         (("--time", "soon"), 2, ("'soon'", "120s or 2min")),
-        (("--time", "9" * 400), 2, ("too long", "at most 4h")),
+        (("--time", "5h"), 2, ("5h is too long", "at most 4h")),
         (("--quick", "--time", "9s"), 2, ("exclude each other", "type one of them")),
         (("--key", "none"), 2, ("no key at none", "bench key new")),
         (("-o", "taken/run.json"), 3, ("cannot write taken/run.json", "-o FILE")),
         (("-o", "/proc/run.json"), 3, ("cannot write /proc/run.json", "-o FILE")),
         (("-o", "/sys/run.json"), 3, ("cannot write /sys/run.json", "-o FILE")),
-        (("-o", "/dev/null"), 3, ("/dev/null", "not a regular file", "-o FILE")),
         (("-o", "."), 2, ("is a directory",)),
     ],
     ids=lambda value: "-".join(value)[:40] if isinstance(value, tuple) else str(value),
@@ -483,7 +477,7 @@ def unfinished(program: Program, file: Path) -> Evidence:
 
 @pytest.mark.parametrize(
     ("until", "after_s", "measured"),
-    [("round 1: every row in turn", 2.5, True), ("search", 0.1, False)],
+    [("round 1: every row in turn", 1.2, True), ("search", 0.1, False)],
     ids=["while-measuring", "while-searching"],
 )
 def test_ctrl_c_keeps_what_was_measured(bench: Program, until: str, after_s: float, measured: bool) -> None:
