@@ -183,7 +183,8 @@ def compare(precision: str, rounds: int, threads: int) -> dict[str, object]:
     }
     print(
         f"{precision:5} {mine:36} {mean[mine] / 1e9:8.1f} G  "
-        f"best peer {theirs:18} {mean[theirs] / 1e9:8.1f} G  ratio {mean[mine] / mean[theirs]:.3f} ± {half:.3f}",
+        f"best peer {theirs:18} {mean[theirs] / 1e9:8.1f} G  "
+        f"ratio {mean[mine] / mean[theirs]:.3f} ± {half:.3f}",
         flush=True,
     )
     return result

@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from bench.measure import stats
-from bench.measure.row import probe_workload
 from bench.precision import precision
 from bench.terms import Delivered, Device, Estimate, Figure, Finding, Measurement, Reading, Scalar, Status
-from bench.workload import accuracy, operands
+from bench.workload import accuracy, operands, sampling
 
 # Fewer visits than this met too few states of the machine for an interval to mean much.
 LEAST_VISITS = 5
@@ -111,7 +110,7 @@ def _row(measurement: Measurement, findings: Sequence[Finding]) -> Delivered:
 def _arithmetic(measurement: Measurement) -> str | None:
     if measurement.probe is None:
         return None
-    return accuracy.name_arithmetic(probe_workload(measurement.workload), measurement.probe)
+    return accuracy.name_arithmetic(sampling.probe_workload(measurement.workload), measurement.probe)
 
 
 def _shortfall(measurement: Measurement, figure: Estimate | None, measured: str | None) -> str | None:

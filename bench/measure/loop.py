@@ -19,8 +19,8 @@ from bench.measure import search, stats, stopping
 from bench.measure.row import Row
 from bench.measure.stopping import Schedule
 from bench.precision import precision
-from bench.terms import Sample, Shape, Visit
-from bench.workload import accuracy, operands
+from bench.terms import Sample, Visit
+from bench.workload import accuracy, operands, sampling
 from bench.workload.accuracy import Outputs
 
 
@@ -73,9 +73,7 @@ class Loop:
     def _open(self, row: Row, room: int) -> None:
         try:
             self.progress.phase(row, "search", 0)
-            search.search(
-                row, self.clock, self.schedule, room, lambda _shape, rate: self._tell(row, _shape, rate)
-            )
+            search.search(row, self.clock, self.schedule, room, lambda rate: self.progress.rate(row, rate))
             if row.ended == "refused":
                 return
             self.progress.phase(row, "check", 0)
@@ -90,9 +88,6 @@ class Loop:
             row.refuse("backend-refused", str(error))
         except rows.BACKEND_ERRORS as error:
             row.refuse("backend-failed", str(error))
-
-    def _tell(self, row: Row, _shape: Shape, rate: float) -> None:
-        self.progress.rate(row, rate)
 
     def _visit(self, row: Row) -> None:
         """Settle and measure one window. An interrupt keeps the samples that are whole, then goes on up."""
@@ -114,7 +109,7 @@ class Loop:
         finally:
             for outputs in seen:
                 row.timed += accuracy.tally(row.workload, outputs)
-            if samples:
+            if settle or samples:
                 row.visits.append(
                     Visit(
                         settle=tuple(settle), settle_ended=settle_ended, samples=tuple(samples), ended=ended
@@ -134,7 +129,7 @@ class Loop:
         elapsed = 0
         # Enough samples, however slow they are, that one of them runs on real-valued operands.
         while elapsed < self.schedule.window_ns or len(samples) < stopping.LEAST_SAMPLES:
-            real = rows.runs_on_reals(row, len(row.visits), len(samples))
+            real = sampling.runs_on_reals(row.workload, len(row.visits), len(samples))
             sample, outputs = self._sample(row, real=real)
             samples.append(sample)
             seen.append(outputs)
@@ -151,7 +146,7 @@ class Loop:
         launch, finish = row.prepared.launch, row.prepared.finish
         launches = stopping.launches_per_sample(row.launch_ns, self.schedule)
         order = [(row.next_launch + i) % operands.OFFSETS for i in range(launches)]
-        place = rows.timed_place(row, row.next_sample, offset=row.offsets[order[-1]], real=real)
+        place = sampling.timed_place(row.workload, row.next_sample, offset=row.offsets[order[-1]], real=real)
         begun = together(self.clock)
         for index in order:
             launch(index, real=real)

@@ -1,30 +1,24 @@
 """A row in progress: its prepared workload, and what has been collected. The loop's only mutable state."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from bench.errors import CannotMeasure
 from bench.terms import (
     Check,
-    ConvShape,
     Cost,
     Finding,
-    GemmShape,
     Measurement,
     Shape,
     Trial,
     Visit,
     Workload,
 )
-from bench.workload import accuracy, opcount, operands
+from bench.workload import accuracy, opcount, operands, sampling
 from bench.workload.accuracy import Outputs, Tally
 from bench.workload.kernel import Kernel, Prepared
 
-# Outputs compared per launch, as a block of n x 2n: before timing, in the untimed probe, and of each
-# timed sample on exact and on real-valued operands.
-_BEFORE, _PROBE, _TIMED_EXACT, _TIMED_REAL = 8, 16, 2, 3
-_BEFORE_LAUNCHES = 3
 # What a backend raises when it refuses or a launch fails; the other rows go on.
 BACKEND_ERRORS = (CannotMeasure, RuntimeError, MemoryError)
 # Characters of a backend's own words that are kept.
@@ -98,76 +92,41 @@ def _run_checked(
     prepared: Prepared, workload: Workload, purpose: str, *, launches: int, real: bool, size: int
 ) -> Tally:
     """Launch untimed, at other operands each time, and hold every launch's outputs against the right ones."""
-    offsets = operands.offsets(workload)
     total = Tally()
     for index in range(launches):
         prepared.launch(index, real=real)
         prepared.finish()
-        place = accuracy.choose_place(workload, purpose, index, offset=offsets[index], real=real, size=size)
+        place = sampling.untimed_place(workload, purpose, index, real=real, size=size)
         total += accuracy.tally(workload, read(prepared, place))
     return total
 
 
 def check(row: Row) -> None:
-    """Phase 2: a prepared workload whose outputs are wrong has no time, and the row ends here."""
+    """Phase 2: a prepared workload whose outputs are wrong has no time, and the row ends here.
+
+    A convolution that is inexact but errs no more than its precision does has used a fast algorithm
+    (Winograd, FFT): it goes on, and never counts.
+    """
     assert row.prepared is not None
-    workload = row.workload
-    total = _run_checked(
-        row.prepared, workload, "before", launches=_BEFORE_LAUNCHES, real=False, size=_BEFORE
-    )
+    workload, size = row.workload, sampling.BEFORE
+    launches = sampling.BEFORE_LAUNCHES
+    total = _run_checked(row.prepared, workload, "before", launches=launches, real=False, size=size)
+    if operands.has_reals(workload):
+        total += _run_checked(row.prepared, workload, "before", launches=launches, real=True, size=size)
     row.before = total.check()
-    if not accuracy.exact(row.before):
+    if not accuracy.exact(row.before) and not accuracy.fast_algorithm(workload, row.before):
         row.ended = "wrong-outputs"
         row.close()
 
 
-def probe_workload(workload: Workload) -> Workload:
-    """The untimed probe's workload: K = 1024 real-valued operands, or K of 2048 and more same-sign integers.
-
-    256 x 256 outputs, or an 18 x 18 image whose channels give about that K.
-    """
-    integer = not operands.has_reals(workload)
-    form = workload.form
-    if integer and not form.requantised and form.operand_set == "int8":
-        form = replace(form, operand_set="int8-same-sign")
-    shape: Shape
-    if workload.operation == "gemm":
-        shape = GemmShape(m=256, n=256, k=2048 if integer else 1024)
-    else:
-        channels = 256 if integer else 112
-        shape = ConvShape(batch=1, channels=channels, filters=64, height=18, width=18, kernel=3, padding=0)
-    return replace(workload, form=form, shape=shape)
-
-
 def probe_arithmetic(row: Row) -> None:
     """Run the untimed probe whose errors name the arithmetic that the kernel really computes in."""
-    workload = probe_workload(row.workload)
+    workload = sampling.probe_workload(row.workload)
     real = operands.has_reals(workload)
     prepared = prepare(row, workload, real=real)
     try:
-        row.probe = _run_checked(prepared, workload, "probe", launches=1, real=real, size=_PROBE).check()
+        row.probe = _run_checked(
+            prepared, workload, "probe", launches=1, real=real, size=sampling.PROBE
+        ).check()
     finally:
         prepared.close()
-
-
-def timed_place(row: Row, index: int, *, offset: int, real: bool) -> accuracy.Place:
-    """Where the index-th timed sample's last launch is looked at."""
-    size = _TIMED_REAL if real else _TIMED_EXACT
-    return accuracy.choose_place(row.workload, "timed", index, offset=offset, real=real, size=size)
-
-
-# One timed sample in this many runs on real-valued operands, its place in each group chosen by the nonce.
-REAL_SHARE = 8
-# Groups of samples in a visit, at most: the visits' groups are numbered apart.
-_MOST_GROUPS = 1 << 16
-
-
-def runs_on_reals(row: Row, visit: int, index: int) -> bool:
-    """Whether the index-th measured sample of a visit (both from 0) runs on real-valued operands.
-
-    Groups begin anew with each visit, so that a visit of REAL_SHARE samples has one.
-    """
-    if not operands.has_reals(row.workload):
-        return False
-    group = visit * _MOST_GROUPS + index // REAL_SHARE
-    return operands.random_below(row.workload, "real", group, (REAL_SHARE,))[0] == index % REAL_SHARE

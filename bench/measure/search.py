@@ -60,12 +60,10 @@ def _guarded(row: Row, shape: Shape, best: float, schedule: Schedule, room: int)
     return "too-slow" if predicted_ns > schedule.launch_most_ns else None
 
 
-def search(
-    row: Row, clock: Clock, schedule: Schedule, room: int, tell: Callable[[Shape, float], None]
-) -> None:
+def search(row: Row, clock: Clock, schedule: Schedule, room: int, tell: Callable[[float], None]) -> None:
     """Try the ladder from its smallest shape on; leaves the fastest in `row.workload` and all in `row.tried`.
 
-    Refuses the row where no shape runs. `tell(shape, ops_per_s)` hears of each probe.
+    Refuses the row where no shape runs. `tell(ops_per_s)` hears of each probe.
     """
     tried: list[Trial] = []
     best, best_ns, refusal = 0.0, 0.0, "no shape of the ladder fits"
@@ -81,7 +79,7 @@ def search(
             tried.append(Trial(shape=shape, ops_per_s=None, reason=reason))
             continue
         rate = opcount.ops(shape) * NS_PER_S / launch_ns
-        tell(shape, rate)
+        tell(rate)
         tried.append(Trial(shape=shape, ops_per_s=float(f"{rate:.6g}")))
         if rate > best:
             best, best_ns = rate, launch_ns

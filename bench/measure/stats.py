@@ -71,7 +71,7 @@ def mean_rate(visits: Sequence[Visit], ops: int, unit: str, *, real_only: bool) 
 def deviation(values: Sequence[float]) -> float:
     """Sample standard deviation (n - 1)."""
     mean = math.fsum(values) / len(values)
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    return math.sqrt(math.fsum((value - mean) * (value - mean) for value in values) / (len(values) - 1))
 
 
 def median(values: Sequence[float]) -> float:

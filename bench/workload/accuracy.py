@@ -268,6 +268,12 @@ def real_error_fits(workload: Workload, check: Check) -> bool:
     return check.real_error_ppm <= band(workload.form, reduction(workload.shape), check.real_compared)[1]
 
 
+def fast_algorithm(workload: Workload, check: Check) -> bool:
+    """Whether a convolution is inexact and yet errs no more than its precision does: Winograd or an FFT."""
+    inexact = check.compared > 0 and not exact(check)
+    return workload.operation == "conv" and inexact and real_error_fits(workload, check)
+
+
 def name_arithmetic(workload: Workload, check: Check) -> str:
     """Name what a probe's outputs show: the precision asked for, or what they point to instead.
 

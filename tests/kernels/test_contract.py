@@ -15,10 +15,9 @@ import pytest
 
 from bench.devices.cpu import FAMILY
 from bench.errors import CannotMeasure
-from bench.measure.row import probe_workload
 from bench.precision import PRECISIONS
 from bench.terms import Check, ConvShape, Device, Fact, Form, GemmShape, Shape, Unavailable, Workload
-from bench.workload import accuracy, opcount, operands, registry
+from bench.workload import accuracy, opcount, operands, registry, sampling
 from bench.workload.accuracy import Outputs, Place, Tally
 from bench.workload.kernel import Kernel, Prepared
 
@@ -165,7 +164,7 @@ def test_outputs_on_real_operands_err_as_the_asked_arithmetic_does(
 @each_form
 def test_the_probe_names_the_precision_asked_for(kernel: Kernel, form: Form, runs: Runs) -> None:
     threads = runs(kernel, form)
-    row = probe_workload(workload(kernel, form, SHAPES[kernel.operation][0]))
+    row = sampling.probe_workload(workload(kernel, form, SHAPES[kernel.operation][0]))
     offset, real = operands.offsets(row)[0], operands.has_reals(row)
     place = accuracy.choose_place(row, "probe", 0, offset=offset, real=real, size=16)
     with prepared(kernel, row, threads, real=real) as ready:

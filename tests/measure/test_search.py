@@ -26,9 +26,7 @@ ROOM = 1 << 40
 def run(one: Row, kernel: ScriptedKernel, *, room: int = ROOM, **changes: int) -> list[tuple[Shape, float]]:
     """Search, and hand back what was told on the way."""
     told: list[tuple[Shape, float]] = []
-    search.search(
-        one, kernel.clock, schedule(**changes), room, lambda shape, rate: told.append((shape, rate))
-    )
+    search.search(one, kernel.clock, schedule(**changes), room, told.append)
     return told
 
 
