@@ -7,7 +7,7 @@ from importlib import resources
 
 from bench.errors import CannotMeasure, UsageError
 from bench.measure import search
-from bench.measure.stopping import Schedule, schedule
+from bench.measure.stopping import OPENING, Schedule, schedule
 from bench.precision import precision
 from bench.terms import (
     Claim,
@@ -21,7 +21,7 @@ from bench.terms import (
     Unavailable,
     Workload,
 )
-from bench.units import format_bytes
+from bench.units import NS_PER_S, format_bytes
 from bench.workload import opcount
 from bench.workload.kernel import Kernel
 from bench.workload.operands import OPERAND_SETS
@@ -62,6 +62,13 @@ class Plan:
     nonce: str
     room: int
 
+    @property
+    def expected_s(self) -> float:
+        """How long the run takes: its limit, or what the least visits to every row need beyond it."""
+        rows = sum(row.unavailable is None for row in self.rows)
+        visits_s = rows * self.schedule.visits * self.schedule.least_visit_ns / NS_PER_S
+        return max(self.limit_s, visits_s / (1 - OPENING))
+
 
 def ladder(operation: Operation, family: str, *, quick: bool) -> tuple[Shape, ...]:
     """The public ladder of shapes for a device family, from profiles/ladders."""
@@ -93,14 +100,13 @@ def make(
     asked = tuple(dict.fromkeys(precision(name).name for name in precisions))
     rows = [row for device in devices for row in _rows(device, asked, quick=quick, nonce=nonce)]
     _refuse_unmeasured(devices, asked, rows)
+    measurable = [row for row in rows if row.unavailable is None]
     # What the machine can hold is shared evenly; half stays free for the backends' own buffers.
-    room_per_row = room // 2 // len(rows)
-    _refuse_without_room(rows, room_per_row)
-    measurable = sum(row.unavailable is None for row in rows)
+    _refuse_without_room(measurable, room // 2 // len(measurable))
     return Plan(
         devices=tuple(devices),
         rows=tuple(rows),
-        schedule=schedule(measurable, limit, quick=quick),
+        schedule=schedule(len(measurable), limit, quick=quick),
         limit_s=limit,
         quick=quick,
         claims=tuple(claims),

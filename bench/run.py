@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 import bench
-from bench.devices import host
+from bench.devices import cpu, host
 from bench.devices.clock import Clock
 from bench.errors import CannotMeasure, Interrupted
 from bench.evidence import envelope, statement, store
@@ -159,11 +159,14 @@ class Run:
         kernel = self.look_up(planned.workload.kernel)
         row = Row(workload=planned.workload, kernel=kernel, ladder=planned.ladder, threads=planned.threads)
         if planned.unavailable is not None:
-            row.refuse(planned.unavailable.code, planned.unavailable.detail)
+            reason = planned.unavailable
+            row.refuse(reason.code, reason.detail, status="info")
         return row
 
     def _read_counters(self) -> None:
-        self._telemetry.append(host.counters(lambda: self.clock.host_ns() - self._origin_ns))
+        self._telemetry.append(
+            host.counters(lambda: self.clock.host_ns() - self._origin_ns, cpu.affinity_here())
+        )
 
     def _after_visit(self) -> None:
         """Save when a row has come to its end, and now and then in between."""

@@ -247,7 +247,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """Counters of the whole machine at one moment: CPU time in microseconds since boot, all CPUs.
+    """Counters at one moment: CPU time in microseconds since boot, of the CPUs that the run may use.
 
     `busy_us` is everything but idle, waiting and stolen time; `own_us` this process's own share of it.
     """

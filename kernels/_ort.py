@@ -26,14 +26,24 @@ def unavailable(form: Form, device: Device) -> Unavailable | None:
             return Unavailable(
                 subject=package, code="not-installed", detail="pip install 'compute-evidence[measure]'"
             )
-    instructions = str(device.fact("instruction-sets") or "").split()
-    if form.operand_set == "int8-saturating" and (
-        "avx2" not in instructions or set(_INTEGER_DOT) & set(instructions)
-    ):
+    saturates = _saturates(device)
+    if form.operand_set == "int8-saturating" and not saturates:
         return Unavailable(
             subject=form.name, code="not-applicable", detail="this processor adds u8*s8 products in 32 bits"
         )
+    if form.a == "u8" and form.operand_set == "int8" and saturates:
+        return Unavailable(
+            subject=form.name,
+            code="saturates",
+            detail="without VNNI, pairs of u8*s8 products are added in 16 bits",
+        )
     return None
+
+
+def _saturates(device: Device) -> bool:
+    """Whether the provider's u8*s8 kernels saturate on this processor: x86 with AVX2 and no integer dot."""
+    instructions = set(str(device.fact("instruction-sets") or "").split())
+    return "avx2" in instructions and not instructions.intersection(_INTEGER_DOT)
 
 
 @cache

@@ -270,6 +270,7 @@ def device(*, threads: int = 2, cpus: int = 2, selector: str = "cpu") -> Device:
         vendor=None,
         facts=(
             Fact(name="threads-usable", value=threads, source="script"),
+            Fact(name="threads-affinity", value=cpus, source="script"),
             Fact(name="logical-cpus", value=cpus, source="script"),
         ),
     )

@@ -55,15 +55,16 @@ def memory_room(root: Path = HERE) -> int:
     return available if left is None else min(available, left)
 
 
-def counters(clock_ns: Callable[[], int], root: Path = HERE) -> Reading:
-    """CPU time of the whole machine and of this process (all its threads) up to now.
+def counters(clock_ns: Callable[[], int], affinity: frozenset[int], root: Path = HERE) -> Reading:
+    """CPU time that the CPUs of `affinity`, where this process may run, have spent up to now.
 
+    Neighbours on other CPUs are nobody's concern here, and time stolen from these must not drown there.
     busy = user + nice + system + irq + softirq; the time of guests is in user and nice already.
     """
     at_ns = clock_ns()
     own_us = time.process_time_ns() // 1000
     try:
-        user, nice, kernel, _idle, _waiting, irq, softirq, steal = _cpu_ticks(read(root, STAT))
+        user, nice, kernel, _idle, _waiting, irq, softirq, steal = _cpu_ticks(read(root, STAT), affinity)
     except (OSError, ValueError) as error:
         raise CannotMeasure(
             f"cannot read the machine's load ({STAT}: {error}): measuring is for Linux."
@@ -73,12 +74,14 @@ def counters(clock_ns: Callable[[], int], root: Path = HERE) -> Reading:
     return Reading(at_ns=at_ns, busy_us=busy * tick_us, own_us=own_us, steal_us=steal * tick_us)
 
 
-def _cpu_ticks(text: str) -> list[int]:
-    """The first eight numbers of the line of all CPUs (proc(5), stat)."""
-    name, *ticks = text.partition("\n")[0].split()[:9] or [""]
-    if name != "cpu" or len(ticks) != 8:
-        raise ValueError("expected a first line of cpu and eight numbers")
-    return [int(tick) for tick in ticks]
+def _cpu_ticks(text: str, affinity: frozenset[int]) -> list[int]:
+    """The first eight numbers of the lines of these CPUs (proc(5), stat), added up."""
+    wanted = {f"cpu{number}" for number in affinity}
+    rows = [line.split()[:9] for line in text.splitlines()]
+    ticks = [[int(tick) for tick in row[1:]] for row in rows if row and row[0] in wanted]
+    if not ticks or any(len(row) != 8 for row in ticks):
+        raise ValueError("expected a line of eight numbers for each CPU")
+    return [sum(column) for column in zip(*ticks, strict=True)]
 
 
 def _os_release(text: str, key: str) -> str:

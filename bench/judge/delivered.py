@@ -4,13 +4,24 @@ A row's figure counts for its precision only when its outputs were right, its ar
 asked for, and it was visited often enough. What disturbed the run is said, never corrected for.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from bench.measure import stats
 from bench.precision import precision
-from bench.terms import Delivered, Device, Estimate, Figure, Finding, Measurement, Reading, Scalar, Status
+from bench.terms import (
+    Delivered,
+    Device,
+    Estimate,
+    Figure,
+    Finding,
+    Measurement,
+    Reading,
+    Sample,
+    Scalar,
+    Status,
+)
 from bench.workload import accuracy, operands, sampling
 
 # Fewer visits than this met too few states of the machine for an interval to mean much.
@@ -24,17 +35,27 @@ _SCATTERED = 0.1
 
 # Two clocks over the same windows agree within this share, or one of them is not to be believed.
 _CLOCKS = 0.01
-# The process cannot use more CPU time than threads x elapsed time, short of the ticks' granularity.
+# The process cannot use more CPU time than CPUs x elapsed time, short of the ticks' granularity.
 _CPU_TIME = 1.05
+# A processor that computes is busy. Below the first share of threads x elapsed time something else kept
+# the process waiting; below the second, nobody on this processor did the work. Time slices of 20 other
+# processes on every core would still leave more.
+_WAITING, _ELSEWHERE = 0.4, 0.02
 
 _STEAL = 0.02
-# Background tasks of an idle system stay below this share of all cores in trials; a foreign load of
+# Background tasks of an idle system stay below this share of the CPUs in trials; a foreign load of
 # 40 % of one core in two is well above it.
 _FOREIGN = 0.05
 
 # An 8-bit output does not show its accumulator. A rate this many times the device's own best fp32 rate
 # shows integers all the same: no fp32 unit is half idle in a good GEMM (shares of 0.9 in trials).
 _SHOWS_INTEGERS = 2.0
+
+# Arithmetics that are named for what they are, and are no mistake of anybody's.
+_NOT_ASKED = {
+    accuracy.ACCUMULATOR_UNSEEN: "accumulator-unseen",
+    "int8-saturating": "saturating-operands",
+}
 
 # A half-width above this share says that the machine did not hold still.
 _WIDE = 0.05
@@ -115,13 +136,22 @@ def _arithmetic(measurement: Measurement) -> str | None:
 
 def _shortfall(measurement: Measurement, figure: Estimate | None, measured: str | None) -> str | None:
     """Why a row without a failure still does not count, or None."""
+    if measurement.ended == "refused" and measurement.findings:
+        return measurement.findings[0].code
     if figure is None or figure.visits < LEAST_VISITS:
         return "too-few-visits"
     if measured is None or not _checked(measurement):
         return "not-checked"
-    if measured == measurement.workload.precision:
-        return None
-    return "accumulator-unseen" if measured == accuracy.ACCUMULATOR_UNSEEN else "arithmetic-differs"
+    if _fast_algorithm(measurement):
+        return "fast-algorithm"
+    return (
+        None if measured == measurement.workload.precision else _NOT_ASKED.get(measured, "arithmetic-differs")
+    )
+
+
+def _fast_algorithm(measurement: Measurement) -> bool:
+    checks = (measurement.before, measurement.timed)
+    return any(check is not None and accuracy.fast_algorithm(measurement.workload, check) for check in checks)
 
 
 def _checked(measurement: Measurement) -> bool:
@@ -147,10 +177,13 @@ def _admit_unseen(row: Delivered, rows: Sequence[Delivered]) -> Delivered:
 
 
 def _figures(rows: Sequence[Delivered]) -> Iterator[Figure]:
-    """One figure per device and precision: the best row that counts, of either operation and any backend."""
+    """One figure per device and precision: the best row that counts, of either operation and any backend.
+
+    Best by the interval's lower end, so that noise alone makes no row the best.
+    """
     for device, name in dict.fromkeys((row.device, row.precision) for row in rows):
         candidates = [row for row in rows if (row.device, row.precision) == (device, name)]
-        counting = [(row.estimate.value, row) for row in candidates if row.counts and row.estimate]
+        counting = [(row.estimate.low, row) for row in candidates if row.counts and row.estimate]
         best = max(counting, key=lambda pair: pair[0])[1] if counting else None
         yield Figure(
             device=device,
@@ -166,7 +199,11 @@ def _row_findings(measurement: Measurement, device: Device) -> Iterator[Finding]
     row = measurement.workload.row
     yield from measurement.findings
     for code, check in (("wrong-outputs", measurement.before), ("wrong-timed-outputs", measurement.timed)):
-        if check is not None and check.compared and not accuracy.exact(check):
+        if check is None or not check.compared or accuracy.exact(check):
+            continue
+        if accuracy.fast_algorithm(measurement.workload, check):
+            yield Finding(subject=row, status="info", code="fast-algorithm", numbers={"wrong": check.wrong})
+        else:
             numbers = {"wrong": check.wrong, "off_by_one": check.off_by_one, "compared": check.compared}
             yield Finding(subject=row, status="failure", code=code, numbers=numbers)
     timed = measurement.timed
@@ -175,9 +212,14 @@ def _row_findings(measurement: Measurement, device: Device) -> Iterator[Finding]
         errors = {"error_ppm": error, "compared": timed.real_compared}
         yield Finding(subject=row, status="failure", code="wrong-timed-reals", numbers=errors)
     measured = _arithmetic(measurement)
-    if measured not in (None, measurement.workload.precision, accuracy.ACCUMULATOR_UNSEEN):
+    if measured not in (None, measurement.workload.precision, *_NOT_ASKED):
         words: dict[str, Scalar] = {"asked": measurement.workload.precision, "measured": str(measured)}
         yield Finding(subject=row, status="warning", code="arithmetic-differs", numbers=words)
+    without_room = sum(trial.reason == "no-memory" for trial in measurement.tried)
+    if without_room:
+        yield Finding(
+            subject=row, status="info", code="shapes-without-room", numbers={"shapes": without_room}
+        )
     yield from _timing_findings(measurement, device)
 
 
@@ -198,10 +240,7 @@ def _timing_findings(measurement: Measurement, device: Device) -> Iterator[Findi
     raw = sum(sample.raw_ns for sample in samples)
     if abs(raw - host) > _CLOCKS * host:
         yield finding("failure", "clocks-disagree", host_ns=host, raw_ns=raw)
-    threads = device.fact("threads-usable")
-    cpu = sum(sample.cpu_ns for sample in samples)
-    if isinstance(threads, int) and cpu > _CPU_TIME * threads * host:
-        yield finding("failure", "cpu-time-exceeds-elapsed", cpu_ns=cpu, host_ns=host, threads=threads)
+    yield from _cpu_time_findings(finding, samples, host, device)
     unsettled = sum(visit.settle_ended == "settle-limit" for visit in visits)
     if 2 * unsettled > len(visits):
         yield finding("warning", "not-settled", visits=len(visits), unsettled=unsettled)
@@ -210,12 +249,28 @@ def _timing_findings(measurement: Measurement, device: Device) -> Iterator[Findi
         yield finding("warning", "wide-interval", half_width=stats.rounded(stats.half_width(figure)))
 
 
+def _cpu_time_findings(
+    finding: Callable[..., Finding], samples: Sequence[Sample], host_ns: int, device: Device
+) -> Iterator[Finding]:
+    """CPU time against elapsed time: no more than the CPUs have, no less than computing takes."""
+    cpus, threads = device.fact("threads-affinity"), device.fact("threads-usable")
+    if device.family != "cpu" or not isinstance(cpus, int) or not isinstance(threads, int):
+        return
+    cpu_ns = sum(sample.cpu_ns for sample in samples)
+    if cpu_ns > _CPU_TIME * cpus * host_ns:
+        yield finding("failure", "cpu-time-exceeds-elapsed", cpu_ns=cpu_ns, host_ns=host_ns, cpus=cpus)
+    elif cpu_ns < _ELSEWHERE * host_ns:
+        yield finding("failure", "work-elsewhere", share=stats.rounded(cpu_ns / host_ns))
+    elif cpu_ns < _WAITING * threads * host_ns:
+        yield finding("warning", "processor-waited", share=stats.rounded(cpu_ns / threads / host_ns))
+
+
 def _machine_findings(telemetry: Sequence[Reading], devices: Sequence[Device]) -> Iterator[Finding]:
-    """Stolen time and other processes' load over the whole run, as shares of all CPUs' time."""
+    """Stolen time and other processes' load over the whole run, as shares of the usable CPUs' time."""
     if len(telemetry) < 2:
         return
     first, last = telemetry[0], telemetry[-1]
-    cpus = next((device.fact("logical-cpus") for device in devices if device.family == "cpu"), None)
+    cpus = next((device.fact("threads-affinity") for device in devices if device.family == "cpu"), None)
     if not isinstance(cpus, int) or last.at_ns <= first.at_ns:
         return
     capacity_us = (last.at_ns - first.at_ns) / 1000 * cpus

@@ -252,8 +252,17 @@ def _threshold(case: Case, tier: Tier, device: Device, precision: str, limit: Li
         delivered=delivered,
         delivered_word=done_word,
         delivered_reason=done_reason,
-        headline=said_word if case.rules.decided_by == "declared" else done_word,
+        headline=_headline(case, said_word, done_word, delivered),
     )
+
+
+def _headline(
+    case: Case, declared: ThresholdWord, delivered: ThresholdWord, figure: Estimate | None
+) -> ThresholdWord:
+    """The word that the rule goes by. A data sheet says nothing about a machine that was not measured."""
+    if case.rules.decided_by == "delivered":
+        return delivered
+    return "inconclusive" if figure is None and declared == "threshold-met" else declared
 
 
 def _declared_answer(
@@ -353,8 +362,9 @@ def _findings(case: Case, device: Device) -> Iterator[Finding]:
     for figure in case.figures:
         if figure.device == device.selector and figure.estimate is not None:
             yield from _figure_findings(case, device, figure.precision, figure.estimate)
+    decisive = {limit.precision for tier in case.rules.tiers for limit in tier.limits}
     for row in case.declared(device):
-        if not row.verified and case.estimate(device, row.precision)[0] is not None:
+        if not row.verified and (row.precision in decisive or case.estimate(device, row.precision)[0]):
             yield _finding(device, row.precision, "info", "declared-not-verified", declared=row.ops_per_s)
     for claim in case.claims:
         yield from _claim_findings(case, device, _stated(claim))

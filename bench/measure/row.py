@@ -11,6 +11,7 @@ from bench.terms import (
     Finding,
     Measurement,
     Shape,
+    Status,
     Trial,
     Visit,
     Workload,
@@ -54,10 +55,10 @@ class Row:
     def cost(self) -> Cost:
         return opcount.cost(self.workload.shape, self.workload.form)
 
-    def refuse(self, code: str, detail: str) -> None:
+    def refuse(self, code: str, detail: str, *, status: Status = "failure") -> None:
         """End the row without a figure; the reason, with the words of whoever refused, is its finding."""
         numbers = {"detail": detail[:_DETAIL]}
-        self.findings.append(Finding(subject=self.workload.row, status="failure", code=code, numbers=numbers))
+        self.findings.append(Finding(subject=self.workload.row, status=status, code=code, numbers=numbers))
         self.ended = "refused"
         self.close()
 

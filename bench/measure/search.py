@@ -5,6 +5,7 @@ tried, and the evidence says so.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from bench.devices.clock import Clock
@@ -17,9 +18,9 @@ from bench.units import NS_PER_S
 from bench.workload import opcount, operands
 from bench.workload.kernel import Prepared
 
-# A larger shape may run this much slower than the rate seen so far before the guard's estimate of its
-# time is wrong; rates usually rise with size, so that the estimate errs on the long side.
 _LEAST_LAUNCHES = 2
+# So many of the fastest shapes are probed once more: one probe may have met a disturbance.
+_AGAIN = 3
 # Operands lie in memory up to three times: as drawn, as the backend's, and packed by the backend; an
 # exact and a real-valued set of each.
 _COPIES = 6
@@ -63,27 +64,39 @@ def _guarded(row: Row, shape: Shape, best: float, schedule: Schedule, room: int)
 def search(row: Row, clock: Clock, schedule: Schedule, room: int, tell: Callable[[float], None]) -> None:
     """Try the ladder from its smallest shape on; leaves the fastest in `row.workload` and all in `row.tried`.
 
-    Refuses the row where no shape runs. `tell(ops_per_s)` hears of each probe.
+    The fastest few are probed twice, and each shape's better probe stands. Refuses the row where no
+    shape runs. `tell(ops_per_s)` hears of each probe.
     """
-    tried: list[Trial] = []
-    best, best_ns, refusal = 0.0, 0.0, "no shape of the ladder fits"
-    for shape in sorted(row.ladder, key=opcount.ops):
-        reason = _guarded(row, shape, best, schedule, room)
-        if reason is None:
-            workload = replace(row.workload, shape=shape)
-            try:
-                launch_ns = _launch_ns(row, workload, clock, schedule)
-            except rows.BACKEND_ERRORS as error:
-                reason, refusal = "refused", str(error)
-        if reason is not None:
-            tried.append(Trial(shape=shape, ops_per_s=None, reason=reason))
-            continue
-        rate = opcount.ops(shape) * NS_PER_S / launch_ns
+    tried: dict[Shape, Trial] = {}
+    refusal = "no shape of the ladder fits"
+
+    def rate_of(shape: Shape) -> float:
+        ns = _launch_ns(row, replace(row.workload, shape=shape), clock, schedule)
+        rate = float(f"{opcount.ops(shape) * NS_PER_S / ns:.6g}")
         tell(rate)
-        tried.append(Trial(shape=shape, ops_per_s=float(f"{rate:.6g}")))
-        if rate > best:
-            best, best_ns = rate, launch_ns
-            row.workload = replace(row.workload, shape=shape)
-    row.tried, row.launch_ns = tuple(tried), best_ns
-    if not best:
+        return rate
+
+    for shape in sorted(row.ladder, key=opcount.ops):
+        best = max((trial.ops_per_s or 0.0 for trial in tried.values()), default=0.0)
+        reason = _guarded(row, shape, best, schedule, room)
+        try:
+            rate = rate_of(shape) if reason is None else None
+        except rows.BACKEND_ERRORS as error:
+            rate, reason, refusal = None, "refused", str(error)
+        tried[shape] = Trial(shape=shape, ops_per_s=rate, reason=reason)
+    for shape, rate in _fastest(tried)[:_AGAIN]:
+        # A probe that fails now leaves the first one standing.
+        with suppress(*rows.BACKEND_ERRORS):
+            tried[shape] = Trial(shape=shape, ops_per_s=max(rate, rate_of(shape)))
+    row.tried = tuple(tried.values())
+    if not _fastest(tried):
         row.refuse("no-shape-runs", refusal)
+        return
+    shape, rate = _fastest(tried)[0]
+    row.workload, row.launch_ns = replace(row.workload, shape=shape), opcount.ops(shape) * NS_PER_S / rate
+
+
+def _fastest(tried: dict[Shape, Trial]) -> list[tuple[Shape, float]]:
+    """Shapes with their rates, the fastest first."""
+    rated = [(trial.shape, trial.ops_per_s) for trial in tried.values() if trial.ops_per_s]
+    return sorted(rated, key=lambda pair: -pair[1])

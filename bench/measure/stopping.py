@@ -26,6 +26,11 @@ class Schedule:
     limit_ns: int
     half_width: float
 
+    @property
+    def least_visit_ns(self) -> int:
+        """A visit of the least samples, with the least of settling before it."""
+        return (LEAST_SAMPLES + 2 * _STRETCH) * self.sample_ns
+
 
 # Two neighbouring stretches of a settled rate differ by less than this; a device that still warms up,
 # boosts or takes cores back from another thread pool moves by more.
@@ -70,7 +75,7 @@ def launches_per_sample(launch_ns: float, schedule: Schedule) -> int:
 # The least samples of a window: one in eight runs on real-valued operands.
 LEAST_SAMPLES = 8
 # Opening the rows (search, checks) takes about this share of a run; it is known better afterwards.
-_OPENING = 0.25
+OPENING = 0.25
 # What a visit takes beyond its window, as a share of the least settling time: rates often need longer.
 _SETTLING = 1.6
 
@@ -89,7 +94,7 @@ def schedule(rows: int, limit_s: float, *, quick: bool) -> Schedule:
         limit_ns=int(limit_s * NS_PER_S),
         half_width=0.01,
     )
-    paced = pace(first, rows, int(limit_s * (1 - _OPENING) * NS_PER_S))
+    paced = pace(first, rows, int(limit_s * (1 - OPENING) * NS_PER_S))
     # A launch may take what leaves a window its least samples: longer shapes are not tried.
     return replace(paced, launch_most_ns=paced.window_ns // LEAST_SAMPLES)
 

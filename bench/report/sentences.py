@@ -28,9 +28,22 @@ FINDINGS: Mapping[str, str] = {
     ),
     "clocks-disagree": "Two clocks disagree by more than 1 % ({host_ns} ns against {raw_ns} ns): no figure.",
     "cpu-time-exceeds-elapsed": (
-        "{threads} threads used {cpu_ns} ns of CPU time in {host_ns} ns: the clock cannot be believed, "
+        "{cpus} processors gave {cpu_ns} ns of CPU time in {host_ns} ns: the clock cannot be believed, "
         "no figure."
     ),
+    "work-elsewhere": (
+        "The process was busy for {share} of the time only: something else than this processor did the "
+        "work, no figure."
+    ),
+    "processor-waited": (
+        "The process had the processors for {share} of the time only: something kept it waiting."
+    ),
+    "fast-algorithm": (
+        "{wrong} outputs are inexact within the precision's error: a fast algorithm (Winograd, FFT), shown "
+        "in operations of the direct one."
+    ),
+    "shapes-without-room": "{shapes} shapes of the ladder were not tried: no memory for their operands.",
+    "saturates": "Not measured at full range: {detail}; the saturating row stands for it.",
     "not-settled": "The rate did not settle in {unsettled} of {visits} visits.",
     "wide-interval": "The interval is wide, {half_width} of the figure: the machine did not hold still.",
     # the machine's
@@ -53,6 +66,9 @@ REASONS: Mapping[str, str] = {
     "too-few-visits": "fewer than five visits",
     "not-checked": "outputs not checked on every operand set",
     "accumulator-unseen": "8-bit output: the accumulator is not seen",
+    "saturates": "this processor saturates at full range",
+    "saturating-operands": "operands kept within 6 bits, where nothing saturates",
+    "fast-algorithm": "not the direct algorithm",
     "clock-not-measured": "clock not measured",
     "sparse": "counts sparse operations; dense ones are measured",
     "precision-unstated": "source does not say in which precision",

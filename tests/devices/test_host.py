@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.devices.cpu import affinity_here
 from bench.devices.host import counters, memory_room, system
 from bench.errors import CannotMeasure
 from bench.terms import Fact
@@ -14,6 +15,8 @@ from bench.terms import Fact
 TREES = Path(__file__).parents[1] / "data" / "cpu"
 XEON, EPYC, BOARD = (TREES / name for name in ("xeon-vm-2cpu", "epyc-quota-v2-8cpu", "rk3588-aarch64-8cpu"))
 GIB = 2**30
+
+ZERO = frozenset({0})
 
 
 def fact(name: str, root: Path) -> Fact:
@@ -111,26 +114,36 @@ def test_without_meminfo_the_room_is_refused(tmp_path: Path) -> None:
 def test_counters_take_guests_once_and_keep_steal_apart(tmp_path: Path) -> None:
     (tmp_path / "proc").mkdir()
     # user nice system idle iowait irq softirq steal guest guest_nice; guest is part of user
-    (tmp_path / "proc/stat").write_text("cpu  100 20 30 9000 500 4 6 70 50 10\ncpu0 1 2 3\n")
+    lines = ("cpu 9 9 9 9 9 9 9 9 9 9", "cpu0 100 20 30 9000 500 4 6 70 50 10", "intr 1 2 3")
+    (tmp_path / "proc/stat").write_text("\n".join(lines))
     tick_us = 1_000_000 // os.sysconf("SC_CLK_TCK")
-    reading = counters(lambda: 42, root=tmp_path)
+    reading = counters(lambda: 42, ZERO, root=tmp_path)
     assert (reading.at_ns, reading.busy_us, reading.steal_us) == (42, 160 * tick_us, 70 * tick_us)
 
 
+def test_counters_are_those_of_the_cpus_that_may_be_used(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    rows = "".join(f"cpu{n} {10**n} 0 0 0 0 0 0 {2 * 10**n}\n" for n in range(3))
+    (tmp_path / "proc/stat").write_text(f"cpu 999 0 0 0 0 0 0 999\n{rows}")
+    tick_us = 1_000_000 // os.sysconf("SC_CLK_TCK")
+    reading = counters(lambda: 42, frozenset({0, 2}), root=tmp_path)
+    assert (reading.busy_us, reading.steal_us) == (101 * tick_us, 202 * tick_us)
+
+
 def test_own_work_shows_in_own_and_in_busy_time() -> None:
-    before = counters(time.monotonic_ns)
+    before = counters(time.monotonic_ns, affinity_here())
     while time.process_time_ns() // 1000 < before.own_us + 100_000:
         sum(range(10_000))
-    after = counters(time.monotonic_ns)
+    after = counters(time.monotonic_ns, affinity_here())
     assert after.own_us - before.own_us >= 100_000
     # /proc/stat counts in ticks of 10 ms, and a tick goes to whoever runs when it falls
     assert after.busy_us - before.busy_us >= 50_000
     assert after.at_ns > before.at_ns
 
 
-@pytest.mark.parametrize("text", ["", "intr 1 2 3\n", "cpu  1 2 3\n", "cpu  1 2 3 x 5 6 7 8\n"])
+@pytest.mark.parametrize("text", ["", "cpu 1 2 3 4 5 6 7 8\n", "cpu0 1 2 3\n", "cpu0 1 2 3 x 5 6 7 8\n"])
 def test_a_load_that_cannot_be_read_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/stat").write_text(text)
     with pytest.raises(CannotMeasure, match="/proc/stat"):
-        counters(time.monotonic_ns, root=tmp_path)
+        counters(time.monotonic_ns, ZERO, root=tmp_path)

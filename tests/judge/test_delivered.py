@@ -10,6 +10,7 @@ from bench.judge.delivered import Result, deliver
 from bench.measure import stats
 from bench.terms import (
     Check,
+    ConvShape,
     Cost,
     Delivered,
     Finding,
@@ -18,6 +19,7 @@ from bench.terms import (
     Measurement,
     Reading,
     Sample,
+    Trial,
     Visit,
 )
 
@@ -330,7 +332,7 @@ def test_clocks_within_a_percent_agree() -> None:
 def test_cpu_time_above_threads_times_elapsed_time_is_a_failure() -> None:
     result = clocked(cpu_ns=4 * MS)
     assert codes(result) == [("failure", "cpu-time-exceeds-elapsed")]
-    assert result.findings[0].numbers == {"cpu_ns": 160 * MS, "host_ns": 40 * MS, "threads": 2}
+    assert result.findings[0].numbers == {"cpu_ns": 160 * MS, "host_ns": 40 * MS, "cpus": 2}
     assert result.rows[0].estimate is None
 
 
@@ -414,3 +416,61 @@ def test_readings_in_between_do_not_change_the_share_over_the_whole_run() -> Non
     assert [f.numbers for f in judged(measurement(), telemetry=(first, burst, last)).findings] == [
         {"share": 0.03}
     ]
+
+
+# ------------------------------------------------------------- what a row is, besides right and wrong
+
+
+def test_a_processor_that_hardly_worked_did_not_do_the_work() -> None:
+    result = clocked(cpu_ns=MS // 100)
+    assert codes(result) == [("failure", "work-elsewhere")]
+    assert result.rows[0].estimate is None
+
+
+def test_a_processor_that_was_kept_waiting_is_a_warning_and_counts() -> None:
+    result = clocked(cpu_ns=MS // 2)
+    assert codes(result) == [("warning", "processor-waited")]
+    assert result.rows[0].counts
+
+
+IMAGE = ConvShape(batch=1, channels=16, filters=16, height=18, width=18, kernel=3, padding=0)
+CONV = {"workload": replace(workload(FP32, shape=SHAPE), operation="conv", shape=IMAGE)}
+INEXACT: dict[str, Any] = {"before": replace(RIGHT, wrong=100, real_compared=384, real_error_ppm=0.4)}
+
+
+def test_an_inexact_convolution_within_its_precisions_error_is_a_fast_algorithm_and_does_not_count() -> None:
+    result = judged(measurement(**CONV, **INEXACT))
+    assert codes(result) == [("info", "fast-algorithm")]
+    assert result.rows[0].estimate is not None
+    assert (result.rows[0].counts, result.rows[0].reason) == (False, "fast-algorithm")
+
+
+def test_an_inexact_product_is_no_fast_algorithm() -> None:
+    assert codes(judged(measurement(**INEXACT))) == [("failure", "wrong-outputs")]
+
+
+def test_an_inexact_convolution_that_errs_more_than_its_precision_is_wrong() -> None:
+    before = replace(INEXACT["before"], real_error_ppm=261.0)
+    assert codes(judged(measurement(**CONV, before=before))) == [("failure", "wrong-outputs")]
+
+
+def test_a_row_refused_for_a_reason_of_its_own_has_that_reason_and_accuses_nobody() -> None:
+    why = Finding(subject="x", status="info", code="saturates", numbers={"detail": "no VNNI"})
+    row = only(measurement(INT8, visits=(), ended="refused", findings=(why,)))
+    assert (row.counts, row.reason, row.estimate) == (False, "saturates", None)
+
+
+def test_shapes_that_had_no_room_are_said() -> None:
+    skipped = Trial(shape=SHAPE, ops_per_s=None, reason="no-memory")
+    result = judged(measurement(tried=(skipped, skipped)))
+    assert codes(result) == [("info", "shapes-without-room")]
+    assert result.findings[0].numbers == {"shapes": 2}
+
+
+def test_noise_alone_makes_no_row_the_best() -> None:
+    steady = measurement(visits=at(1.0))
+    # Faster on the average and in most visits, but one visit says that nothing is known.
+    wild = tuple(one for tera in (1.6, 1.6, 0.2, 1.6, 1.6) for one in at(tera, visits=1))
+    other = measurement(kernel="other", visits=wild)
+    (figure,) = judged(steady, other).figures
+    assert figure.row == "one/fp32/mm"

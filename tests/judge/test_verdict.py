@@ -49,6 +49,16 @@ def test_the_example_does_not_meet_the_tier_by_what_it_delivered_alone() -> None
     assert row.kind == "gpu"
 
 
+def test_a_data_sheet_meets_no_tier_for_a_machine_that_was_not_measured() -> None:
+    row = tier(judge(case(H100_PCIE)), "inference-server")
+    assert (row.declared_word, row.delivered_word) == ("threshold-met", "inconclusive")
+    assert row.headline == "inconclusive"
+
+
+def test_an_unverified_figure_that_a_tier_looks_at_is_said_even_unmeasured() -> None:
+    assert "declared-not-verified" in codes(judge(case(H100_PCIE)))
+
+
 def test_the_example_is_not_a_training_server() -> None:
     row = tier(example(), "training-server")
     assert (row.declared_word, row.delivered_word) == ("threshold-not-met", "threshold-not-met")

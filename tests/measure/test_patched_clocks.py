@@ -44,7 +44,7 @@ def test_honest_clocks_give_the_true_rate_and_no_finding() -> None:
 @pytest.mark.parametrize("factor", [0.5, 2.0, 0.98, 1.02])
 def test_a_host_timer_that_is_scaled_disagrees_with_the_raw_one(factor: float) -> None:
     result = run(on(ScriptedClock(host=factor)))
-    assert codes(result) == ["clocks-disagree"]
+    assert "clocks-disagree" in codes(result)
     assert result.figures[0].estimate is None
     assert (result.rows[0].counts, result.rows[0].reason) == (False, "clocks-disagree")
 
