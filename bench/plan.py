@@ -1,41 +1,23 @@
 """What a run will do, as a value: known, checked and refused before the first measurement."""
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 
 from bench.errors import CannotMeasure, UsageError
 from bench.measure import search
 from bench.measure.stopping import OPENING, Schedule, schedule
 from bench.precision import precision
-from bench.terms import (
-    Claim,
-    ConvShape,
-    Device,
-    Form,
-    GemmShape,
-    Operation,
-    RuleSet,
-    Shape,
-    Unavailable,
-    Workload,
-)
+from bench.terms import Claim, Device, RuleSet, Shape, Unavailable, Workload
 from bench.units import NS_PER_S, format_bytes
-from bench.workload import opcount
-from bench.workload.kernel import Kernel
-from bench.workload.operands import OPERAND_SETS
-from bench.workload.registry import kernels
+from bench.workload import ladder, selection
+from bench.workload.selection import Selected
 
 # A default run ends in under three minutes with its imports, checks and writing; a quick one in
 # twenty seconds.
-DEFAULT_LIMIT_S = 140.0
+DEFAULT_LIMIT_S = 130.0
 QUICK_LIMIT_S = 10.0
 # Shorter than this, five visits to every row have no window left.
 LEAST_LIMIT_S = 5.0
-
-# What a smoke test runs when nothing else is asked: the precisions that AI figures are given in.
-_QUICK_PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +35,7 @@ class Plan:
     """Everything `bench run` decided from its arguments and the devices."""
 
     devices: tuple[Device, ...]
+    asked: tuple[str, ...]
     rows: tuple[PlannedRow, ...]
     schedule: Schedule
     limit_s: float
@@ -68,15 +51,6 @@ class Plan:
         rows = sum(row.unavailable is None for row in self.rows)
         visits_s = rows * self.schedule.visits * self.schedule.least_visit_ns / NS_PER_S
         return max(self.limit_s, visits_s / (1 - OPENING))
-
-
-def ladder(operation: Operation, family: str, *, quick: bool) -> tuple[Shape, ...]:
-    """The public ladder of shapes for a device family, from profiles/ladders."""
-    text = (resources.files("bench.profiles") / "ladders" / f"{family}.toml").read_text("utf-8")
-    rungs = tomllib.loads(text)[operation]
-    kind = GemmShape if operation == "gemm" else ConvShape
-    shapes = [{k: v for k, v in rung.items() if k != "quick"} for rung in rungs if rung["quick"] or not quick]
-    return tuple(kind(**shape) for shape in shapes)
 
 
 def make(
@@ -98,13 +72,18 @@ def make(
     if limit < LEAST_LIMIT_S:
         raise UsageError(f"--time {limit:g}s is too short: expected at least {LEAST_LIMIT_S:g}s.")
     asked = tuple(dict.fromkeys(precision(name).name for name in precisions))
-    rows = [row for device in devices for row in _rows(device, asked, quick=quick, nonce=nonce)]
+    rows = [
+        _row(device, selected, quick=quick, nonce=nonce)
+        for device in devices
+        for selected in selection.select(device, asked, quick=quick)
+    ]
     _refuse_unmeasured(devices, asked, rows)
     measurable = [row for row in rows if row.unavailable is None]
     # What the machine can hold is shared evenly; half stays free for the backends' own buffers.
     _refuse_without_room(measurable, room // 2 // len(measurable))
     return Plan(
         devices=tuple(devices),
+        asked=asked,
         rows=tuple(rows),
         schedule=schedule(len(measurable), limit, quick=quick),
         limit_s=limit,
@@ -116,61 +95,35 @@ def make(
     )
 
 
-def _rows(device: Device, asked: tuple[str, ...], *, quick: bool, nonce: str) -> list[PlannedRow]:
-    rows = []
-    for kernel in kernels().values():
-        if device.family not in kernel.families:
-            continue
-        for form in _forms(kernel, asked, quick=quick):
-            reason = kernel.unavailable(form, device)
-            # A form for other processors is no row of this one's.
-            if reason is None or reason.code != "not-applicable":
-                rows.append(_row(device, kernel, form, reason, quick=quick, nonce=nonce))
-    return rows
-
-
-def _forms(kernel: Kernel, asked: tuple[str, ...], *, quick: bool) -> list[Form]:
-    """The forms to run; a quick run takes the first of each precision."""
-    wanted = asked or (_QUICK_PRECISIONS if quick else ())
-    forms = [form for form in kernel.forms if not wanted or form.precision in wanted]
-    if not quick:
-        return forms
-    first = {form.precision: form for form in reversed(forms)}
-    return [form for form in forms if first[form.precision] is form]
-
-
-def _row(
-    device: Device, kernel: Kernel, form: Form, reason: Unavailable | None, *, quick: bool, nonce: str
-) -> PlannedRow:
-    most = OPERAND_SETS[form.operand_set].k_max
-    shapes = [s for s in ladder(kernel.operation, device.family, quick=quick) if opcount.reduction(s) <= most]
+def _row(device: Device, selected: Selected, *, quick: bool, nonce: str) -> PlannedRow:
+    kernel, form = selected.kernel, selected.form
+    shapes = ladder.rungs(kernel.operation, form, device.family, quick=quick)
     workload = Workload(
         device=device.selector,
         kernel=kernel.name,
         backend=kernel.backend,
         operation=kernel.operation,
         form=form,
-        shape=min(shapes, key=opcount.ops),
+        shape=shapes[0],
         seed=nonce,
     )
     threads = device.fact("threads-usable")
     return PlannedRow(
         workload=workload,
-        ladder=tuple(shapes),
+        ladder=shapes,
         threads=threads if isinstance(threads, int) else 1,
-        unavailable=reason,
+        unavailable=selected.unavailable,
     )
 
 
 def _refuse_unmeasured(devices: Sequence[Device], asked: tuple[str, ...], rows: Sequence[PlannedRow]) -> None:
     for device in devices:
-        offered = [k for k in kernels().values() if device.family in k.families]
-        if not offered:
+        known = sorted(selection.offered_precisions(device))
+        if not known:
             raise CannotMeasure(
                 f"{device.selector} ({device.name}) is here, but no kernel of this version measures the "
                 f"family {device.family}. Type --device cpu."
             )
-        known = sorted({form.precision for kernel in offered for form in kernel.forms})
         for name in asked:
             if name not in known:
                 raise CannotMeasure(

@@ -1,6 +1,8 @@
 """`bench run`: the typed words become a plan, the run is watched, and its report is printed."""
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.outcome import print_json, required_tiers_met, summary
-from bench.errors import UsageError
+from bench.cli.stopping import stoppable
+from bench.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from bench.plan import Plan
@@ -49,7 +52,7 @@ _LONGEST_S = 4 * 3600
     help="Exit 1 unless this tier is met, e.g. inference-server; may be repeated.",
 )
 @click.option("--quick", is_flag=True, help="Smoke test in under 20 s; never a positive verdict.")
-@click.option("--time", "time_text", help="Time to measure for, e.g. 120s or 5min. [default: 140s]")
+@click.option("--time", "time_text", help="Time to measure for, e.g. 120s or 5min. [default: 130s]")
 @click.option(
     "-o",
     "--output",
@@ -83,21 +86,36 @@ def run(
     from bench.cli.progress import Watcher
     from bench.devices.clock import HostClock
 
-    plan = _plan(devices, precisions, claims, rules, required, quick=quick, time_text=time_text)
-    to = use_case.destination(output, plan.devices[0], datetime.now(UTC))
-    to.check()
-    key = keys_here.signing_key(key_file)
-    watcher = Watcher(plan, quiet=quiet)
-    watcher.announce()
-    with watcher:
-        path, evidence, signed = use_case.Run(
-            plan=plan, key=key, to=to, clock=HostClock(), progress=watcher
-        )()
-    if as_json:
-        print_json(summary(evidence, signed, path=path, key=key.fingerprint))
-    else:
-        _print(evidence, plan, signed, path, key.fingerprint)
-    return required_tiers_met(evidence.verdict, required)
+    with stoppable() as stop:
+        plan = _plan(devices, precisions, claims, rules, required, quick=quick, time_text=time_text)
+        to = use_case.destination(output, plan.devices[0], datetime.now(UTC))
+        to.check()
+        key = keys_here.signing_key(key_file)
+        watcher = Watcher(plan, quiet=quiet)
+        watcher.announce()
+        with watcher:
+            path, evidence, signed = use_case.Run(
+                plan=plan, key=key, to=to, clock=HostClock(), progress=watcher, hold=stop.hold
+            )()
+        with _naming(path):
+            stop.release()
+            if as_json:
+                print_json(summary(evidence, signed, path=path, key=key.fingerprint))
+            else:
+                _print(evidence, plan, signed, path, key.fingerprint)
+            return required_tiers_met(evidence.verdict, required)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Whatever ends the program once evidence is written says where it lies."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"interrupted after measuring; the evidence is in {path}.") from error
+    except Exception as error:
+        error.add_note(f"The evidence is in {path}.")
+        raise
 
 
 def _plan(

@@ -55,10 +55,10 @@ def _launch_ns(row: Row, workload: Workload, clock: Clock, schedule: Schedule) -
 
 def _guarded(row: Row, shape: Shape, best: float, schedule: Schedule, room: int) -> str | None:
     """Why a shape is not tried, or None. `best` is the best rate so far in op/s, 0 before the first."""
-    if bytes_needed(replace(row.workload, shape=shape)) > room:
-        return "no-memory"
     predicted_ns = opcount.ops(shape) * NS_PER_S / best if best else 0.0
-    return "too-slow" if predicted_ns > schedule.launch_most_ns else None
+    if predicted_ns > schedule.launch_most_ns:
+        return "too-slow"
+    return "no-memory" if bytes_needed(replace(row.workload, shape=shape)) > room else None
 
 
 def search(row: Row, clock: Clock, schedule: Schedule, room: int, tell: Callable[[float], None]) -> None:
