@@ -9,6 +9,8 @@ BenchError
 └── Interrupted         130   stopped by the operator; what was measured is written
 
 Exit 0 is success, and exit 1 means: the evidence is valid, but what `--require` asked is not met.
+Two codes have no error here: 70, a defect of `bench` itself, and 141, whoever read the output closed it
+before its end (both in `bench.cli`). SIGTERM ends a run as Ctrl-C does, with 130.
 Messages say what was wrong, what was got and expected, and what to type next.
 """
 

@@ -4,20 +4,18 @@ What has been measured so far is saved while the run goes on, so that neither an
 cut loses it.
 """
 
-import hashlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
-import bench
 from bench.devices import cpu, host
 from bench.devices.clock import Clock
 from bench.errors import CannotMeasure, Interrupted
-from bench.evidence import envelope, statement, store
+from bench.evidence import envelope, harness, statement, store
+from bench.evidence.assurance import ASSURANCE, DOES_NOT_SHOW
 from bench.evidence.keys import SigningKey
 from bench.judge.conclusion import Observed, conclude, profile_digests
 from bench.measure import stopping
@@ -30,29 +28,15 @@ from bench.units import NS_PER_S
 from bench.workload import registry
 from bench.workload.kernel import Kernel
 
-# A1 needs an auditor's challenge, A2 and A3 the auditor's clock: this run has neither.
-ASSURANCE = "A0"
-
-# What a report of this level cannot show, as codes; report/sentences says them in words.
-DOES_NOT_SHOW = (
-    "no-challenge",
-    "signer-is-the-machine",
-    "software-cannot-prove-itself",
-    "devices-not-counted",
-    "outputs-not-opened",
-)
-
-_SUFFIXES = (".py", ".toml", ".json")
-_LIBRARIES = ("numpy", "torch", "onnxruntime", "onnx", "cryptography")
 # Most seconds between saves while measuring: what a power cut can lose of rows that have not ended.
 _SAVE_EVERY_S = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """Where evidence goes: one file all along if `output` is given, else one named by its number.
+    """Where evidence goes: to `output` if that is given, else to a file named by its number.
 
-    While the run goes on, the unnamed case saves to a file called partial, which the final one replaces.
+    While the run goes on it is saved beside it, in a file called partial, which goes when the run ends.
     """
 
     output: Path | None
@@ -61,23 +45,29 @@ class Destination:
 
     @property
     def partial(self) -> Path:
-        return self.output or self.folder / f"{self.stem}-partial.evidence.json"
+        if self.output is None:
+            return self.folder / f"{self.stem}-partial.evidence.json"
+        name = self.output.name
+        suffix = next((end for end in (".evidence.json", ".json") if name.endswith(end)), "")
+        return self.output.with_name(f"{name.removesuffix(suffix)}-partial{suffix}")
 
     def check(self) -> None:
         """Try the place before anything is measured; raises CannotMeasure."""
-        store.check_writable(self.partial)
+        store.check_writable(self.output or self.partial)
 
     def save(self, signed: Envelope) -> None:
         store.write_atomic(self.partial, envelope.to_json(signed))
 
-    def finish(self, signed: Envelope) -> Path:
-        """Save under the final name and return it."""
-        if self.output is not None:
+    def finish(self, signed: Envelope, *, whole: bool) -> Path:
+        """Save for good and return where: an interrupted run does not replace what stands there already."""
+        number = envelope.report_number(signed)
+        path = self.output or self.folder / f"{self.stem}-{number}.evidence.json"
+        if not whole and path.exists():
             self.save(signed)
-            return self.output
-        path = self.folder / f"{self.stem}-{envelope.report_number(signed)}.evidence.json"
+            return self.partial
         store.write_atomic(path, envelope.to_json(signed))
-        self.partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.partial.unlink()
         return path
 
 
@@ -89,7 +79,10 @@ def destination(output: Path | None, device: Device, now: datetime) -> Destinati
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """One run in progress. `progress` watches it; `key` signs what is saved."""
+    """One run in progress. `progress` watches it; `key` signs what is saved.
+
+    `hold` is called when measuring is over: until the file is written nothing may interrupt.
+    """
 
     plan: Plan
     key: SigningKey
@@ -97,6 +90,7 @@ class Run:
     clock: Clock
     progress: Progress
     look_up: Callable[[str], Kernel] = registry.kernel
+    hold: Callable[[], None] = lambda: None
     _telemetry: list[Reading] = field(default_factory=list)
     _rows: list[Row] = field(default_factory=list)
     _origin_ns: int = 0
@@ -109,10 +103,11 @@ class Run:
     def __call__(self) -> tuple[Path, Evidence, Envelope]:
         """Measure everything; returns where the evidence lies, and the evidence.
 
-        Raises Interrupted, after saving, when the operator stopped it.
+        Raises Interrupted, after saving, when the operator stopped it; any other error that ends the
+        measuring goes up after saving too, with a note of where.
         """
         self._created = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        self._harness, self._system = harness(), host.system()
+        self._harness, self._system = harness.describe(), host.system()
         self._rows = [self._live(planned) for planned in self.plan.rows]
         self._origin_ns = self._saved_ns = self.clock.host_ns()
         loop = Loop(
@@ -130,23 +125,40 @@ class Run:
             loop.open(self._rows)
             loop.schedule = self._paced(loop.schedule)
             loop.visit(self._rows)
+            # Within the try: a signal comes before this, and is caught here, or waits.
+            self.hold()
         except KeyboardInterrupt:
+            self.hold()
             interrupted = True
-        self._read_counters()
-        loop.close(self._rows)
-        evidence, signed = self._sign(interrupted=interrupted)
-        path = self._finish(signed)
+        except Exception as defect:
+            self.hold()
+            defect.add_note(self._keep(loop))
+            raise
+        path, evidence, signed = self._end(loop, interrupted=interrupted)
         if interrupted:
             raise Interrupted(f"interrupted; what was measured is in {path}.")
         return path, evidence, signed
 
-    def _finish(self, signed: Envelope) -> Path:
+    def _end(self, loop: Loop, *, interrupted: bool) -> tuple[Path, Evidence, Envelope]:
+        self._read_counters()
+        loop.close(self._rows)
+        evidence, signed = self._sign(interrupted=interrupted)
+        return self._finish(signed, whole=not interrupted), evidence, signed
+
+    def _keep(self, loop: Loop) -> str:
+        """Save what a defect of ours has left, and say where."""
+        try:
+            return f"What was measured is in {self._end(loop, interrupted=True)[0]}."
+        except CannotMeasure as error:
+            return str(error)
+
+    def _finish(self, signed: Envelope, *, whole: bool) -> Path:
         """Save for good; where that place fails now, in the system's temporary folder, and say so."""
         try:
-            return self.to.finish(signed)
+            return self.to.finish(signed, whole=whole)
         except CannotMeasure as error:
             spare = replace(self.to, output=None, folder=Path(tempfile.gettempdir()))
-            path = spare.finish(signed)
+            path = spare.finish(signed, whole=whole)
             raise CannotMeasure(f"{error} What was measured is in {path}.") from error
 
     def _paced(self, schedule: Schedule) -> Schedule:
@@ -207,7 +219,7 @@ class Run:
             claims=plan.claims,
             rules=Digest(name=plan.rules.id, sha256=plan.rules.digest),
             profiles=profile_digests(plan.devices),
-            planned_rows=len(plan.rows),
+            asked=plan.asked,
             measurements=tuple(observed.measurements),
             telemetry=tuple(self._telemetry),
             delivered=conclusion.delivered,
@@ -215,30 +227,3 @@ class Run:
             verdict=conclusion.verdict,
             does_not_show=DOES_NOT_SHOW,
         )
-
-
-def harness() -> Harness:
-    """The measuring program as it describes itself: version, its files' digests, its libraries."""
-    return Harness(
-        version=bench.__version__,
-        files=tuple(_file_digests()),
-        libraries=tuple(_library(name) for name in _LIBRARIES),
-    )
-
-
-def _file_digests() -> Iterator[Digest]:
-    """Every file of the program and its data, by its place in the package."""
-    # In a checkout kernels/ and profiles/ lie beside the package, in a wheel inside it.
-    inside, top = Path(bench.__path__[0]), Path(bench.__path__[-1])
-    roots = {inside: inside, top / "kernels": top, top / "profiles": top}
-    names = {path: path.relative_to(base) for root, base in roots.items() for path in root.rglob("*")}
-    for path, name in sorted(names.items(), key=lambda item: item[1].as_posix()):
-        if path.suffix in _SUFFIXES:
-            yield Digest(name=name.as_posix(), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
-
-
-def _library(name: str) -> Fact:
-    try:
-        return Fact(name=name, value=metadata.version(name), source="package metadata")
-    except metadata.PackageNotFoundError:
-        return Fact(name=name, value=None, source="package metadata", reason="not-installed")

@@ -526,7 +526,11 @@ class Harness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """The predicate of the signed statement: everything the verdict follows from, and the verdict."""
+    """The predicate of the signed statement: everything the verdict follows from, and the verdict.
+
+    `asked` are the precisions asked for, none where the default was run: with the devices' facts they
+    decide which rows there are.
+    """
 
     format: str
     created: str
@@ -540,7 +544,7 @@ class Evidence:
     claims: tuple[Claim, ...]
     rules: Digest
     profiles: tuple[Digest, ...]
-    planned_rows: int
+    asked: tuple[str, ...]
     measurements: tuple[Measurement, ...]
     telemetry: tuple[Reading, ...]
     delivered: tuple[Delivered, ...]

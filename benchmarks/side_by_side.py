@@ -26,9 +26,8 @@ from bench.measure import search, stats
 from bench.measure.loop import Loop
 from bench.measure.row import Row
 from bench.measure.stopping import schedule
-from bench.plan import ladder
-from bench.terms import Shape, Workload
-from bench.workload import opcount, operands
+from bench.terms import Workload
+from bench.workload import ladder, operands
 from bench.workload.registry import kernels
 
 SIZES = (512, 1024, 2048)
@@ -127,11 +126,7 @@ def harness_rows(precision: str, threads: int, rounds: int) -> tuple[Loop, list[
         for form in kernel.forms:
             if form.precision != precision or "saturating" in form.name:
                 continue
-            shapes: list[Shape] = [
-                s
-                for s in ladder("gemm", "cpu", quick=False)
-                if opcount.reduction(s) <= operands.OPERAND_SETS[form.operand_set].k_max
-            ]
+            shapes = ladder.rungs("gemm", form, "cpu", quick=False)
             workload = Workload(
                 device="cpu",
                 kernel=kernel.name,
@@ -141,8 +136,8 @@ def harness_rows(precision: str, threads: int, rounds: int) -> tuple[Loop, list[
                 shape=shapes[0],
                 seed="5e" * 32,
             )
-            row = Row(workload=workload, kernel=kernel, ladder=tuple(shapes), threads=threads)
-            search.search(row, loop.clock, plan, 4 << 30, lambda _shape, _rate: None)
+            row = Row(workload=workload, kernel=kernel, ladder=shapes, threads=threads)
+            search.search(row, loop.clock, plan, 4 << 30, lambda _rate: None)
             row.prepared = rows.prepare(row, row.workload, real=operands.has_reals(row.workload))
             row.offsets = operands.offsets(row.workload)
             rows.check(row)

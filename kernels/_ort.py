@@ -11,6 +11,7 @@ from bench.terms import ConvShape, Device, Form, Unavailable, Workload
 from bench.workload import operands
 
 from . import _ort_graph
+from ._refusal import refusal, refused_by
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -20,17 +21,17 @@ _INTEGER_DOT = ("avx512_vnni", "avx_vnni", "amx_int8")
 
 
 def unavailable(form: Form, device: Device) -> Unavailable | None:
-    """Missing packages, or a form that is for other processors than this one."""
-    for package in ("onnxruntime", "onnx"):
-        if find_spec(package) is None:
-            return Unavailable(
-                subject=package, code="not-installed", detail="pip install 'compute-evidence[measure]'"
-            )
+    """A form that is for other processors than this one, or missing packages."""
     saturates = _saturates(device)
     if form.operand_set == "int8-saturating" and not saturates:
         return Unavailable(
             subject=form.name, code="not-applicable", detail="this processor adds u8*s8 products in 32 bits"
         )
+    for package in ("onnxruntime", "onnx"):
+        if find_spec(package) is None:
+            return Unavailable(
+                subject=package, code="not-installed", detail="pip install 'compute-evidence[measure]'"
+            )
     if form.a == "u8" and form.operand_set == "int8" and saturates:
         return Unavailable(
             subject=form.name,
@@ -75,14 +76,6 @@ def _session(workload: Workload, *, real: bool, threads: int) -> "onnxruntime.In
     return session
 
 
-def _refusals() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises: its own exceptions stand beside RuntimeError, not below it."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as binding
-
-    own = (value for value in vars(binding).values() if isinstance(value, type))
-    return (*(value for value in own if issubclass(value, Exception)), RuntimeError, MemoryError, ValueError)
-
-
 class BoundSession:
     """A workload's sessions, one per operand set, with inputs and output bound in place."""
 
@@ -90,14 +83,11 @@ class BoundSession:
         self._workload = workload
         self._runs: dict[bool, list[tuple[Any, Any]]] = {}
         self._pools: list[np.ndarray] = []
-        self._refusals = _refusals()
-        try:
+        with refused_by("onnxruntime", workload):
             out_type = _ort_graph.NUMPY_TYPES[workload.form.out]
             self._out: np.ndarray = np.zeros(_ort_graph.output_shape(workload), dtype=out_type)
             for real in sets:
                 self._hold(real, threads)
-        except self._refusals as error:
-            raise CannotMeasure(f"{workload.row}: onnxruntime refused: {error}") from error
 
     def _hold(self, real: bool, threads: int) -> None:
         session = _session(self._workload, real=real, threads=threads)
@@ -123,8 +113,8 @@ class BoundSession:
         run, binding = self._runs[real][index]
         try:
             run(binding)
-        except self._refusals as error:
-            raise CannotMeasure(f"{self._workload.row}: onnxruntime failed: {error}") from error
+        except Exception as error:
+            raise refusal(self._workload, "onnxruntime failed", error) from error
 
     def finish(self) -> float:
         return float(self._out.flat[0])

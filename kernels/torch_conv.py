@@ -4,19 +4,14 @@ Counted: the direct algorithm's multiply-adds, padding excluded. Path: channels-
 windows of one pool; torch calls oneDNN, which sums in fp32 (reference: torch.nn.functional.conv2d).
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from bench.errors import CannotMeasure
 from bench.terms import ConvShape, Device, Family, Form, Operation, Unavailable, Workload
 from bench.workload import operands
 from bench.workload.kernel import Kernel, Prepared
 
 from . import _torch
-
-if TYPE_CHECKING:
-    pass
+from ._refusal import refusal, refused_by
 
 
 class _Conv:
@@ -26,7 +21,7 @@ class _Conv:
         _torch.set_up(threads)
         shape = workload.shape
         assert isinstance(shape, ConvShape)
-        self._row, self._shape = workload.row, shape
+        self._workload, self._shape = workload, shape
         self._images: dict[bool, list[torch.Tensor]] = {}
         self._weights: dict[bool, torch.Tensor] = {}
         pixels = shape.batch * shape.height * shape.width
@@ -49,8 +44,8 @@ class _Conv:
         images, weights = self._images[real][index], self._weights[real]
         try:
             self._out = self._conv2d(images, weights, padding=self._shape.padding)
-        except RuntimeError as error:
-            raise CannotMeasure(f"{self._row}: torch failed: {error}") from error
+        except Exception as error:
+            raise refusal(self._workload, "torch failed", error) from error
 
     def finish(self) -> float:
         return float(self._out[0, 0, 0, 0])
@@ -95,10 +90,8 @@ class TorchConv:
         return _torch.missing()
 
     def prepare(self, workload: Workload, *, threads: int, real: bool) -> Prepared:
-        try:
+        with refused_by(self.backend, workload):
             return _Conv(workload, threads, (False, True) if real else (False,))
-        except RuntimeError as error:
-            raise CannotMeasure(f"{workload.row}: torch refused: {error}") from error
 
 
 KERNEL: Kernel = TorchConv()

@@ -5,19 +5,14 @@ MKL for fp64 and fp32 and oneDNN for bf16 and fp16, both summing in fp32 or wide
 torch._int_mm, s8*s8 into s32 (reference: the operators' documentation, torch 2.13).
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from bench.errors import CannotMeasure
 from bench.terms import Device, Family, Form, GemmShape, Operation, Unavailable, Workload
 from bench.workload import operands
 from bench.workload.kernel import Kernel, Prepared
 
 from . import _torch
-
-if TYPE_CHECKING:
-    pass
+from ._refusal import refusal, refused_by
 
 
 class _Gemm:
@@ -27,7 +22,7 @@ class _Gemm:
         _torch.set_up(threads)
         shape = workload.shape
         assert isinstance(shape, GemmShape)
-        self._row = workload.row
+        self._workload = workload
         self._left: dict[bool, list[torch.Tensor]] = {}
         self._right: dict[bool, torch.Tensor] = {}
         for real in sets:
@@ -40,8 +35,8 @@ class _Gemm:
     def launch(self, index: int, *, real: bool) -> None:
         try:
             self._product(self._left[real][index], self._right[real], out=self._out)
-        except RuntimeError as error:
-            raise CannotMeasure(f"{self._row}: torch failed: {error}") from error
+        except Exception as error:
+            raise refusal(self._workload, "torch failed", error) from error
 
     def finish(self) -> float:
         return float(self._out[0, 0])
@@ -87,10 +82,8 @@ class TorchGemm:
         return _torch.missing()
 
     def prepare(self, workload: Workload, *, threads: int, real: bool) -> Prepared:
-        try:
+        with refused_by(self.backend, workload):
             return _Gemm(workload, threads, (False, True) if real else (False,))
-        except RuntimeError as error:
-            raise CannotMeasure(f"{workload.row}: torch refused: {error}") from error
 
 
 KERNEL: Kernel = TorchGemm()

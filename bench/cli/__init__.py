@@ -5,13 +5,14 @@ The one broad `except` of the program stands here, so that a defect ends in a li
 
 import os
 import sys
+import traceback
 from importlib import import_module
 
 import click
 
 import bench
-from bench.cli.consoles import complain
-from bench.errors import BenchError
+from bench.cli.consoles import StdoutFailed, complain, open_streams
+from bench.errors import BenchError, Interrupted
 
 # Commands in the order of help, and the module that holds each.
 _COMMANDS = {
@@ -57,35 +58,42 @@ def cli() -> None:
     """Measure the AI compute that this machine really delivers.
 
     Exit codes: 0 valid or done; 1 valid, but what --require asked is not met; 2 usage; 3 cannot
-    measure here; 4 evidence invalid; 5 signature not trusted; 6 challenge refused; 130 interrupted.
+    measure here, or cannot write; 4 evidence invalid; 5 signature not trusted; 6 challenge refused;
+    70 a defect of bench; 130 interrupted; 141 nobody read the output to its end.
     """
 
 
 def main() -> None:
     """Run the command line; every error becomes a line on stderr and an exit code."""
+    open_streams()
     try:
         code = cli.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
-    except click.exceptions.Abort:
-        sys.exit(130)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        complain("interrupted.")
+        sys.exit(Interrupted.exit_code)
     except click.ClickException as error:
-        error.show()
+        error.show(file=sys.stderr)
         sys.exit(2)
     except BenchError as error:
-        complain(str(error))
+        complain(_words(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        complain("interrupted before anything was measured.")
-        sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; the interpreter must not try to flush it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except Exception as error:
+    except StdoutFailed as error:
+        # Whoever closed the pipe knows; what was noted (where evidence lies) is told all the same.
+        if not error.reader_gone or hasattr(error, "__notes__"):
+            complain(_words(error))
+        sys.exit(error.exit_code)
+    except Exception as error:  # noqa: BLE001 - the one place
         if os.environ.get("BENCH_TRACEBACK"):
-            raise
+            traceback.print_exc()
+            sys.exit(DEFECT)
         complain(
-            f"a defect of bench, not of your machine: {type(error).__name__}: {error}. "
+            f"a defect of bench, not of your machine: {type(error).__name__}: {_words(error)}. "
             "Set BENCH_TRACEBACK=1 and type the command again for the details to report."
         )
         sys.exit(DEFECT)
+
+
+def _words(error: Exception) -> str:
+    """What an error says, and what was noted on its way up."""
+    return " ".join([str(error), *getattr(error, "__notes__", ())])

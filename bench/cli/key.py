@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from bench.cli.consoles import say
 from bench.cli.outcome import print_json
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -31,7 +32,7 @@ def new(output: Path | None, ask: bool) -> None:
     else:
         passphrase = keys.environment_passphrase()
     made = keys_here.make(output or keys.key_path(), passphrase)
-    click.echo(made.fingerprint)
+    say(made.fingerprint)
 
 
 @key.command()
@@ -48,9 +49,9 @@ def show(as_json: bool) -> None:
         trusted = [{"principal": s.principal, "fingerprint": s.key.fingerprint} for s in signers]
         print_json({"key": own, "path": str(keys.key_path()), "trusted": trusted})
         return
-    click.echo(f"key      {own or 'none yet: bench key new'}  {keys.key_path()}")
+    say(f"key      {own or 'none yet: bench key new'}  {keys.key_path()}")
     for signer in signers:
-        click.echo(f"trusted  {signer.key.fingerprint}  {printable(signer.principal)}")
+        say(f"trusted  {signer.key.fingerprint}  {printable(signer.principal)}")
 
 
 @key.command()
@@ -63,4 +64,4 @@ def trust(principal: str, file: Path) -> None:
 
     public = keys.read_public(file)
     fresh = store.add(keys.trust_path(), principal, public)
-    click.echo(f"{'trusted' if fresh else 'already trusted'}: {public.fingerprint} as {principal}")
+    say(f"{'trusted' if fresh else 'already trusted'}: {public.fingerprint} as {principal}")

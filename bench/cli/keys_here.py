@@ -5,11 +5,10 @@ from pathlib import Path
 
 import click
 
+from bench.cli.consoles import tell
 from bench.evidence import keys, trust
 from bench.evidence.keys import PassphraseSource, SigningKey
-
-# The principal under which a machine trusts its own key.
-SELF = "self"
+from bench.evidence.trust import SELF
 
 
 def passphrases() -> PassphraseSource:
@@ -26,7 +25,7 @@ def signing_key(path: Path | None) -> SigningKey:
     if path is not None:
         return keys.load(path, passphrases())
     if not keys.key_path().exists():
-        return make(keys.key_path(), None)
+        return make(keys.key_path(), keys.environment_passphrase())
     return keys.load(keys.key_path(), passphrases())
 
 
@@ -34,7 +33,5 @@ def make(path: Path, passphrase: bytes | None) -> SigningKey:
     """Make a key, trust it as one's own, and say so."""
     key = keys.new(path, passphrase)
     trust.add(keys.trust_path(), SELF, key.public)
-    click.echo(
-        f"made this machine's signing key {key.fingerprint} in {path}, trusted here as {SELF!r}.", err=True
-    )
+    tell(f"made this machine's signing key {key.fingerprint} in {path}, trusted here as {SELF!r}.")
     return key

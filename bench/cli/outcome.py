@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import click
-
-from bench.cli.consoles import complain
+from bench.cli.consoles import complain, encodable, say
 from bench.errors import NOT_MET
 from bench.evidence.codec import encode
 from bench.evidence.envelope import report_number
@@ -37,8 +35,11 @@ _UNSEEN = re.compile("[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060
 
 
 def print_json(value: object) -> None:
+    """What stdout cannot encode is escaped, so that programs lose nothing."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    click.echo(_UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+    if not encodable(text):
+        text = json.dumps(value, indent=2, allow_nan=False)
+    say(_UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def required_tiers_met(verdict: Verdict, required: Sequence[str]) -> int:

@@ -6,9 +6,7 @@ It prints between samples only and at most four times a second, so that watching
 import time
 from types import TracebackType
 
-import click
-
-from bench.cli.consoles import stderr
+from bench.cli.consoles import stderr, tell
 from bench.measure.row import Row
 from bench.plan import Plan
 from bench.precision import precision
@@ -35,11 +33,10 @@ class Watcher:
             return
         names = ", ".join(device.selector for device in self._plan.devices)
         refused = sum(row.unavailable is not None for row in self._plan.rows)
-        click.echo(
+        tell(
             f"measuring {len(self._plan.rows) - refused} rows on {names}: about "
-            f"{format_seconds(self._plan.limit_s)}, at most {format_bytes(self._plan.room)} of memory. "
-            "Ctrl-C keeps what was measured.",
-            err=True,
+            f"{format_seconds(self._plan.expected_s)}, at most {format_bytes(self._plan.room)} of memory. "
+            "Ctrl-C keeps what was measured."
         )
 
     def __enter__(self) -> "Watcher":
@@ -50,7 +47,7 @@ class Watcher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live:
-            click.echo("\r\x1b[2K", nl=False, err=True)
+            tell("\r\x1b[2K", end=False)
 
     def phase(self, row: Row, phase: str, visit: int) -> None:
         """A phase begins: a plain line for each row that is opened and for each round of visits."""
@@ -61,7 +58,7 @@ class Watcher:
         elif not self._quiet and (phase == "search" or visit > self._round):
             self._round = visit
             words = self._where if phase == "search" else f"round {visit}: every row in turn"
-            click.echo(f"{self._elapsed():6.1f} s  {words}", err=True)
+            tell(f"{self._elapsed():6.1f} s  {words}")
 
     def rate(self, row: Row, ops_per_s: float) -> None:
         if self._live and time.monotonic() - self._shown > _LEAST_S:
@@ -72,6 +69,6 @@ class Watcher:
 
     def _draw(self, rate: str) -> None:
         self._shown = time.monotonic()
-        left = format_seconds(max(0.0, self._plan.limit_s - self._elapsed()))
+        left = format_seconds(max(0.0, self._plan.expected_s - self._elapsed()))
         line = f"{self._where}  {rate}  {left} left"
-        click.echo(f"\r\x1b[2K{line[: self._console.width - 1]}", nl=False, err=True)
+        tell(f"\r\x1b[2K{line[: self._console.width - 1]}", end=False)

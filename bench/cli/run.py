@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.outcome import print_json, required_tiers_met, summary
-from bench.cli.stopping import stoppable
+from bench.cli.signals import stoppable
 from bench.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:

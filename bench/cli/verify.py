@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.consoles import complain
+from bench.cli.consoles import complain, say
 from bench.cli.outcome import print_json, required_tiers_met, summary
 from bench.errors import BenchError, EvidenceInvalid, SignatureNotTrusted, UsageError
 from bench.printable import printable
@@ -88,10 +88,10 @@ def _verify_one(
     def tell(step: "Step") -> None:
         steps.append({"step": step.number, "name": step.name, "code": step.code, "values": step.values})
         if not quiet:
-            click.echo(_line(step))
+            say(_line(step))
 
     if not quiet:
-        click.echo(printable(str(path), limit=4096))
+        say(printable(str(path), limit=4096))
     try:
         found = _follow(path, request, tell)
         assert found.evidence is not None
@@ -107,7 +107,7 @@ def _verify_one(
     code = required_tiers_met(found.evidence.verdict, required)
     if not quiet:
         state = "interrupted, " if found.evidence.interrupted else ""
-        click.echo(f"valid: assurance {found.evidence.assurance}, {state}{_verdict_words(found)}")
+        say(f"valid: assurance {found.evidence.assurance}, {state}{_verdict_words(found)}")
     result = summary(found.evidence, found.envelope, path=path, key=None)
     signers = [{"principal": s.principal, "fingerprint": s.fingerprint} for s in found.signers]
     return code, {

@@ -11,28 +11,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bench.errors import EvidenceInvalid
-from bench.evidence import envelope, statement, store
-from bench.evidence.trust import Signer, Trusted, check_signatures
+from bench.evidence import envelope, harness, soundness, statement, store
+from bench.evidence.assurance import ASSURANCE, DOES_NOT_SHOW
+from bench.evidence.trust import SELF, Signer, Trusted, check_signatures
 from bench.judge import catalog
 from bench.judge.conclusion import Conclusion, Observed, conclude, profile_digests
 from bench.judge.verdict import METHODS
 from bench.printable import printable
-from bench.terms import (
-    Check,
-    ConvShape,
-    DeviceKind,
-    Envelope,
-    Evidence,
-    Family,
-    Measurement,
-    RuleSet,
-    Sample,
-    Scalar,
-    Shape,
-)
+from bench.terms import Envelope, Evidence, RuleSet, Sample, Scalar
 from bench.units import format_seconds
-from bench.workload import opcount
-from bench.workload.registry import kernels
 
 NAMES = (
     "read",
@@ -51,26 +38,7 @@ NAMES = (
 # minutes, so that a day accuses nobody.
 _FUTURE = timedelta(days=1)
 
-# Without a challenge nothing beyond A0 can have been shown, and this is what a report has to say about
-# itself. It belongs to format 1: a limit added later comes with another format.
-_ASSURANCE = "A0"
-_LIMITS = (
-    "no-challenge",
-    "signer-is-the-machine",
-    "software-cannot-prove-itself",
-    "devices-not-counted",
-    "outputs-not-opened",
-)
-
-# A processor that calls itself a GPU would be held against a GPU's data sheet.
-_KINDS: dict[Family, DeviceKind] = {"cpu": "cpu", "cuda": "gpu"}
-
-# Why a row has ended that was still to be visited: only an interrupt leaves one.
-_UNFINISHED = ("not-started", "measuring", "interrupted")
-
-# Counting a convolution takes a step per output along an axis. No image of a ladder is near this size,
-# and a larger one could keep an auditor waiting for ever.
-_LARGEST_IMAGE = 1 << 13
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +94,7 @@ def verify(path: Path, request: Request, found: Verified) -> Iterator[Step]:
     yield Step(number=4, code="rules", values={"rules": rules.id, "status": rules.status})
     _require_limits(evidence)
     yield Step(number=5, code="no-challenge", values={})
-    _same_counts(evidence)
+    soundness.require_sound(evidence)
     conclusion = _recompute(evidence, rules)
     samples = sum(len(visit.samples) for m in evidence.measurements for visit in m.visits)
     yield Step(number=6, code="recomputed", values={"rows": len(evidence.measurements), "samples": samples})
@@ -135,11 +103,17 @@ def verify(path: Path, request: Request, found: Verified) -> Iterator[Step]:
         raise EvidenceInvalid("the verdict in the file is not the one that follows from its samples.", step=8)
     found.evidence = evidence
     yield Step(number=8, code="verdict", values={"method": evidence.verdict.method})
-    yield Step(number=9, code="plausible", values=_plausible(evidence, request))
+    _in_order(evidence)
+    values: dict[str, Scalar] = {"age_days": _age_days(evidence, request)}
+    files = harness.differing_files(evidence.harness)
+    if files:
+        yield Step(number=9, code="plausible-other-files", values={**values, "files": files})
+    else:
+        yield Step(number=9, code="plausible", values=values)
 
 
 def _signature_code(signers: Sequence[Trusted]) -> str:
-    return "signed-by-self" if all(signer.principal == "self" for signer in signers) else "signed"
+    return "signed-by-self" if all(signer.principal == SELF for signer in signers) else "signed"
 
 
 def _rules(evidence: Evidence, rules_file: str | None) -> RuleSet:
@@ -180,94 +154,17 @@ def _require_sections(evidence: Evidence, rules: RuleSet) -> None:
 
 def _require_limits(evidence: Evidence) -> None:
     """Evidence without a challenge is of level A0, and says what that level does not show."""
-    if evidence.assurance != _ASSURANCE:
+    if evidence.assurance != ASSURANCE:
         raise EvidenceInvalid(
             f"it claims assurance {printable(evidence.assurance)} and holds no challenge: without one the "
-            f"level is {_ASSURANCE}.",
+            f"level is {ASSURANCE}.",
             step=5,
         )
-    missing = [code for code in _LIMITS if code not in evidence.does_not_show]
+    missing = [code for code in DOES_NOT_SHOW if code not in evidence.does_not_show]
     if missing:
         raise EvidenceInvalid(
             f"it does not say what it does not show: {', '.join(missing)} left out.", step=5
         )
-
-
-def _same_counts(evidence: Evidence) -> None:
-    """Every workload is one that a kernel of this program runs, and counts what its shape counts."""
-    known = {
-        (family, k.name, k.backend, k.operation, form)
-        for k in kernels().values()
-        for form in k.forms
-        for family in k.families
-    }
-    families = {device.selector: device.family for device in evidence.devices}
-    for device in evidence.devices:
-        if device.kind != _KINDS.get(device.family, device.kind):
-            raise EvidenceInvalid(
-                f"{printable(device.selector)} is of the family {device.family} and says it is of the kind "
-                f"{device.kind}.",
-                step=6,
-            )
-    if len(evidence.measurements) != evidence.planned_rows:
-        raise EvidenceInvalid(
-            f"{evidence.planned_rows} rows were planned and {len(evidence.measurements)} are there.", step=6
-        )
-    names = [(m.workload.device, m.workload.row) for m in evidence.measurements]
-    if len({*names}) != len(names):
-        raise EvidenceInvalid("a row stands twice in the evidence.", step=6)
-    for measurement in evidence.measurements:
-        workload = measurement.workload
-        row = printable(workload.row)
-        family = families.get(workload.device)
-        if family is None:
-            raise EvidenceInvalid(f"{row} ran on a device that the evidence does not describe.", step=6)
-        route = (family, workload.kernel, workload.backend, workload.operation, workload.form)
-        if route not in known or _is_huge(workload.shape):
-            raise EvidenceInvalid(f"{row} is no workload of this version of bench.", step=6)
-        if workload.seed != evidence.nonce:
-            raise EvidenceInvalid(f"{row}: the operands were not seeded by the evidence's nonce.", step=6)
-        if opcount.cost(workload.shape, workload.form) != measurement.cost:
-            raise EvidenceInvalid(f"{row}: the count of operations is not that of its shape.", step=6)
-        if measurement.ended in _UNFINISHED and not evidence.interrupted:
-            raise EvidenceInvalid(
-                f"{row} was not finished, and the evidence does not say that it was interrupted.", step=6
-            )
-        _sound_values(measurement, row)
-
-
-def _is_huge(shape: Shape) -> bool:
-    sizes = (shape.height, shape.width, shape.padding) if isinstance(shape, ConvShape) else ()
-    return any(size > _LARGEST_IMAGE for size in sizes)
-
-
-def _sound_values(measurement: Measurement, row: str) -> None:
-    for sample in _samples(measurement):
-        if sample.host_ns <= 0 or sample.launches <= 0:
-            raise EvidenceInvalid(f"{row}: a sample has no time or no launches.", step=6)
-        if sample.cpu_ns < 0 or sample.real not in (0, 1):
-            raise EvidenceInvalid(f"{row}: a sample holds a value that no measurement brings.", step=6)
-    for check in (measurement.before, measurement.probe, measurement.timed):
-        if check is not None and not _adds_up(check):
-            raise EvidenceInvalid(f"{row}: the counts of a check of outputs do not add up.", step=6)
-
-
-def _adds_up(check: Check) -> bool:
-    counts = (check.launches, check.wrong, check.off_by_one, check.real_compared)
-    error = check.real_error_ppm
-    return (
-        min(counts) >= 0
-        and check.wrong + check.off_by_one <= check.compared
-        and (error is None) == (check.real_compared == 0)
-        and (error is None or error >= 0)
-    )
-
-
-def _samples(measurement: Measurement) -> Iterator[Sample]:
-    """Every sample in the order in which it was taken."""
-    for visit in measurement.visits:
-        yield from visit.settle
-        yield from visit.samples
 
 
 def _recompute(evidence: Evidence, rules: RuleSet) -> Conclusion:
@@ -300,16 +197,9 @@ def _recompute(evidence: Evidence, rules: RuleSet) -> Conclusion:
     return conclusion
 
 
-def _plausible(evidence: Evidence, request: Request) -> dict[str, Scalar]:
-    """Step 9: times in order, an age that is allowed. Returns what was looked at."""
-    _in_order(evidence)
-    try:
-        created = datetime.strptime(evidence.created, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        raise EvidenceInvalid(
-            f"{printable(evidence.created)} is no time of the form 2026-01-31T12:00:00Z.", step=9
-        ) from None
-    age = request.now - created
+def _age_days(evidence: Evidence, request: Request) -> int:
+    """How many whole days old it is; refused when it is from the future or older than asked for."""
+    age = request.now - _created(evidence)
     if age < -_FUTURE:
         raise EvidenceInvalid(f"it says it was made at {evidence.created}, which is in the future.", step=9)
     if request.max_age is not None and age > request.max_age:
@@ -318,7 +208,20 @@ def _plausible(evidence: Evidence, request: Request) -> dict[str, Scalar]:
             f"({_long(request.max_age)}).",
             step=9,
         )
-    return {"age_days": max(0, age.days)}
+    return max(0, age.days)
+
+
+def _created(evidence: Evidence) -> datetime:
+    """When it was made, written in one way only: what is read more freely is written back otherwise."""
+    try:
+        created = datetime.strptime(evidence.created, _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        created = None
+    if created is None or f"{created:{_TIME}}" != evidence.created:
+        raise EvidenceInvalid(
+            f"{printable(evidence.created)} is no time of the form 2026-01-31T12:00:00Z.", step=9
+        )
+    return created
 
 
 def _long(time: timedelta) -> str:
@@ -344,7 +247,7 @@ def _timed(evidence: Evidence) -> Iterator[tuple[str, str, Sample]]:
     for measurement in evidence.measurements:
         row = printable(measurement.workload.row)
         start = 0
-        for sample in _samples(measurement):
+        for sample in soundness.samples(measurement):
             if sample.start_ns < start:
                 raise EvidenceInvalid(f"{row}: samples are not in the order of time.", step=9)
             start = sample.start_ns

@@ -114,6 +114,9 @@ STEPS: Mapping[str, str] = {
     "no-openings": "no challenge, no outputs opened",
     "verdict": "the verdict follows, by method {method}",
     "plausible": "times in order, {age_days} days old",
+    "plausible-other-files": (
+        "times in order, {age_days} days old; {files} files of the harness differ from this version's"
+    ),
 }
 
 # Why a device or a family cannot be had.

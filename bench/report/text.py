@@ -1,13 +1,16 @@
 """The report in a terminal: tables of evidence for 80 columns and more, plain when piped."""
 
-from collections.abc import Sequence
+import math
 
 from rich.console import Console
 from rich.table import Table
 
+from bench.precision import PRECISIONS
 from bench.printable import printable
 from bench.report import sentences
 from bench.terms import (
+    BorneOut,
+    Declaration,
     Delivered,
     Device,
     Estimate,
@@ -17,8 +20,9 @@ from bench.terms import (
     Shape,
     Status,
     Threshold,
+    Verdict,
 )
-from bench.units import format_rate
+from bench.units import TERA, format_rate
 
 # Mark and weight of a finding, by its status.
 _MARKS: dict[Status, str] = {"failure": "✗", "warning": "!", "info": "·"}
@@ -28,7 +32,7 @@ def report(console: Console, evidence: Evidence, rules: RuleSet, number: str) ->
     """Everything a reader of the terminal needs, from verified values only."""
     _head(console, evidence, number)
     _rows(console, evidence)
-    _thresholds(console, evidence.verdict.thresholds, rules)
+    _thresholds(console, evidence.verdict, rules)
     _declared(console, evidence)
     _findings(console, evidence)
     _limits(console, evidence)
@@ -82,18 +86,19 @@ def _rows(console: Console, evidence: Evidence) -> None:
     known = any(row.ceiling for row in evidence.delivered)
     columns = ["asked", "kernel and form", ">delivered (95 %)", "measured", "shape"]
     table = _plain(*columns, *([">of ceiling"] if known else []))
-    shapes = {m.workload.row: shape_text(m.workload.shape) for m in evidence.measurements}
-    best = {figure.row for figure in evidence.figures}
+    # A row's name does not say on which device it ran.
+    shapes = {(m.workload.device, m.workload.row): m.workload.shape for m in evidence.measurements}
+    best = {(figure.device, figure.row) for figure in evidence.figures}
     notes: dict[str, str] = {}
     for row in evidence.delivered:
         kernel, _, form = row.row.split("/", 2)
-        mark = " *" if row.row in best else _note(notes, row)
+        mark = " *" if (row.device, row.row) in best else _note(notes, row)
         cells = [
             row.precision,
             f"{kernel} {form}{mark}",
             with_interval(row.estimate) if row.estimate else "no figure",
             printable((row.measured or "-").replace("-accumulator-unseen", "?")),
-            shapes[row.row] if row.estimate else "",
+            shape_text(shapes[row.device, row.row]) if row.estimate else "",
         ]
         table.add_row(*cells, *([_share(row)] if known else []))
     console.print(table)
@@ -116,32 +121,100 @@ def _share(row: Delivered) -> str:
     return f"{row.estimate.value / row.ceiling:.0%}" if row.estimate and row.ceiling else "unknown"
 
 
-def _thresholds(console: Console, thresholds: Sequence[Threshold], rules: RuleSet) -> None:
-    """Both answers of each tier, side by side, and the one that the rule goes by."""
+def _thresholds(console: Console, verdict: Verdict, rules: RuleSet) -> None:
+    """Both answers of each tier, side by side, and the one that the rule goes by; then in a sentence each."""
     console.print(f"Tiers of {rules.id}, decided by the {rules.decided_by} figure", style="bold")
     table = _plain("tier", "threshold", "declared", "delivered", "answer")
     notes: dict[str, str] = {}
-    for row in thresholds:
-        unit = "TOPS" if row.precision == "int8" else "TFLOPS"
-        declared = row.declared.ops_per_s if row.declared else None
-        delivered = row.delivered.value if row.delivered else None
+    for row in verdict.thresholds:
+        unit = _unit(row.precision)
+        declared = _declared_rate(row.declared) if row.declared else None
+        delivered = format_rate(row.delivered.value, unit) if row.delivered else None
         table.add_row(
             f"{row.tier} ({printable(row.device)})",
             f"{format_rate(row.limit, unit)} {row.precision}",
-            _answer(declared, unit, row.declared_word, row.declared_reason, notes),
-            _answer(delivered, unit, row.delivered_word, row.delivered_reason, notes),
+            _answer(declared, row.declared_word, row.declared_reason, notes),
+            _answer(delivered, row.delivered_word, row.delivered_reason, notes),
             row.headline,
         )
     console.print(table)
     for reason, mark in notes.items():
         console.print(f"{mark} {sentences.reason(reason)}")
+    for row in verdict.thresholds:
+        if row.declared is not None:
+            words = headline(row, _borne_out(verdict, row))
+            console.print(f"{row.tier} ({printable(row.device)}): {words}")
     console.print(f"status of the rule set: {rules.status}")
     console.print()
 
 
-def _answer(value: float | None, unit: str, word: str, reason: str | None, notes: dict[str, str]) -> str:
-    shown = f"{format_rate(value, unit)}: {word}" if value is not None else word
+def _answer(rate: str | None, word: str, reason: str | None, notes: dict[str, str]) -> str:
+    shown = f"{rate}: {word}" if rate is not None else word
     return f"{shown} {notes.setdefault(reason, f'[{len(notes) + 1}]')}" if reason else shown
+
+
+def _unit(name: str) -> str:
+    """A precision's unit. Operations count in any format, also in one that is not known here."""
+    return PRECISIONS[name].unit if name in PRECISIONS else "TOPS"
+
+
+def _declared_rate(declared: Declaration) -> str:
+    """The declared rate, and whether somebody has read it at its source."""
+    rate = format_rate(declared.ops_per_s, _unit(declared.precision))
+    if declared.verified:
+        return rate
+    return f"{rate} ({'typed' if declared.provenance == 'stated' else 'not re-read'})"
+
+
+def _borne_out(verdict: Verdict, row: Threshold) -> BorneOut | None:
+    """The other answer about the same declared figure."""
+    same = (
+        found for found in verdict.declared if (found.device, found.declared) == (row.device, row.declared)
+    )
+    return next(same, None)
+
+
+def headline(row: Threshold, borne_out: BorneOut | None) -> str:
+    """Both questions about a declared figure in a sentence (its form: the design page on eligibility).
+
+    `borne_out` is the judge's row about the figure that `row` declares.
+    """
+    declared = row.declared
+    if declared is None:
+        return f"no declared figure; delivered {_tera(row.delivered)}: {_worded(row.delivered_word, None)}"
+    sign = "≥" if declared.ops_per_s >= row.limit else "<"
+    parts = [
+        f"declared {declared.ops_per_s / TERA:.6g} {_unit(row.precision)} {row.precision} {sign} "
+        f"{row.limit / TERA:.6g}: {_worded(row.declared_word, row.declared_reason)}",
+        f"delivered alone: {_worded(row.delivered_word, row.delivered_reason)}",
+    ]
+    if borne_out is not None:
+        word = _worded(borne_out.word, borne_out.reason)
+        parts.insert(1, f"delivered {_tera(borne_out.delivered)}{_shares(borne_out)}: {word}")
+    return "; ".join(parts)
+
+
+def _worded(word: str, reason: str | None) -> str:
+    plain = word.replace("-", " ")
+    return f"{plain} ({sentences.reason(reason)})" if reason else plain
+
+
+def _shares(row: BorneOut) -> str:
+    if row.share is None:
+        return ""
+    reference = f"{row.reference.low:.2f} to {row.reference.high:.2f}" if row.reference else "none"
+    return f" ({row.share.value:.2f} of declared, reference {reference})"
+
+
+def _tera(estimate: Estimate | None) -> str:
+    """`38.2 ± 0.3` in tera-operations per second: the half-width to one digit, the value as far."""
+    if estimate is None:
+        return "nothing"
+    half = float(f"{(estimate.high - estimate.low) / 2 / TERA:.1g}")
+    # A width of nothing still leaves four digits of the value.
+    last = half or estimate.value / TERA / 1000
+    places = max(0, -math.floor(math.log10(last)))
+    return f"{estimate.value / TERA:.{places}f} ± {half:.{places}f}"
 
 
 def _declared(console: Console, evidence: Evidence) -> None:
@@ -150,24 +223,11 @@ def _declared(console: Console, evidence: Evidence) -> None:
     console.print("Declared and delivered:", style="bold")
     table = _plain("device", "precision", ">declared", ">delivered", ">share", "reference", "answer")
     for row in evidence.verdict.declared:
-        declared = row.declared
-        unit = (
-            row.delivered.unit
-            if row.delivered
-            else ("TOPS" if declared.precision.startswith("int") else "TFLOPS")
-        )
         word = f"{row.word} ({sentences.reason(row.reason)})" if row.reason else row.word
         table.add_row(
             printable(row.device),
-            printable(declared.precision),
-            format_rate(declared.ops_per_s, unit)
-            + (
-                ""
-                if declared.verified
-                else " (typed)"
-                if declared.provenance == "stated"
-                else " (not re-read)"
-            ),
+            printable(row.declared.precision),
+            _declared_rate(row.declared),
             with_interval(row.delivered) if row.delivered else "none",
             f"{row.share.value:.2f}" if row.share else "",
             f"{row.reference.low:.2f} to {row.reference.high:.2f}" if row.reference else "none",

@@ -9,6 +9,9 @@ import numpy as np
 
 from bench.terms import Device, Family, Form, Operation, Unavailable, Workload
 
+# The code of a form that is for other devices: it is no row of this one's.
+NOT_APPLICABLE = "not-applicable"
+
 
 class Prepared(Protocol):
     """A workload with its operands in place, ready to launch."""
@@ -53,7 +56,11 @@ class Kernel(Protocol):
         """Every form the kernel can be asked for, the usual one of each precision first."""
 
     def unavailable(self, form: Form, device: Device) -> Unavailable | None:
-        """Why this form cannot run on the device, or None. Cheap: called for the plan."""
+        """Why this form cannot run on the device, or None. Cheap: called for the plan.
+
+        NOT_APPLICABLE comes before any other reason and from the device's facts alone, so that whoever
+        verifies, with other packages on another machine, finds the same rows.
+        """
 
     def prepare(self, workload: Workload, *, threads: int, real: bool) -> Prepared:
         """Put the operands of bench.workload.operands in place, the real-valued ones if `real`.

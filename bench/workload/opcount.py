@@ -16,8 +16,8 @@ def taps(size: int, kernel: int, padding: int) -> int:
     7
     """
     outputs = size + 2 * padding - kernel + 1
-    # An output that lies in the padding altogether meets nothing.
-    return sum(max(0, min(y + kernel, padding + size) - max(y, padding)) for y in range(outputs))
+    # Kernel position r meets the image at the outputs y with padding <= y + r < padding + size.
+    return sum(max(0, min(outputs, padding + size - r) - max(0, padding - r)) for r in range(kernel))
 
 
 def ops(shape: Shape) -> int:

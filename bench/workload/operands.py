@@ -279,10 +279,18 @@ def offsets(workload: Workload) -> tuple[int, ...]:
 
 def random_below(workload: Workload, purpose: str, index: int, bounds: tuple[int, ...]) -> tuple[int, ...]:
     """Nonce-chosen integers, the n-th below bounds[n]; up to four of them per index."""
-    chosen_key = key(workload.seed, f"{workload.row}/{purpose}")
-    zero = np.zeros(1, dtype=np.int64)
-    words = philox4x32(zero + index, zero, zero, zero, chosen_key)
+    words = _random_words(workload, purpose, np.array([index], dtype=np.int64))
     return tuple(int(word[0]) * bound >> 32 for word, bound in zip(words, bounds, strict=False))
+
+
+def random_series(workload: Workload, purpose: str, indices: np.ndarray, bound: int) -> np.ndarray:
+    """The first integer of random_below at each of many indices (int64), for one bound below 2^31."""
+    return np.asarray(_random_words(workload, purpose, indices)[0] * bound >> 32)
+
+
+def _random_words(workload: Workload, purpose: str, indices: np.ndarray) -> tuple[Array, ...]:
+    zero = np.zeros_like(indices)
+    return philox4x32(indices, zero, zero, zero, key(workload.seed, f"{workload.row}/{purpose}"))
 
 
 def requantising_shift(workload: Workload) -> int:

@@ -1,6 +1,9 @@
 """Which launches are looked at, where and on what operands: decided by the nonce, the same for everyone."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from bench.terms import ConvShape, GemmShape, Shape, Workload
 from bench.workload import accuracy, operands
@@ -28,6 +31,18 @@ def runs_on_reals(workload: Workload, visit: int, index: int) -> bool:
     return operands.random_below(workload, "real", group, (REAL_SHARE,))[0] == index % REAL_SHARE
 
 
+def all_on_reals(workload: Workload, lengths: Sequence[int]) -> list[list[int]]:
+    """What runs_on_reals says of every sample, as 0 or 1, for visits of so many: all drawn at once."""
+    if not lengths or not operands.has_reals(workload):
+        return [[0] * length for length in lengths]
+    numbers = [-(-length // REAL_SHARE) for length in lengths]
+    groups = np.concatenate([visit * _MOST_GROUPS + np.arange(n) for visit, n in enumerate(numbers)])
+    places = operands.random_series(workload, "real", groups, REAL_SHARE)
+    flags = (places.reshape(-1, 1) == np.arange(REAL_SHARE)).astype(int)
+    visits = np.split(flags, np.cumsum(numbers)[:-1])
+    return [visit.reshape(-1)[:length].tolist() for visit, length in zip(visits, lengths, strict=True)]
+
+
 def timed_place(workload: Workload, index: int, *, offset: int, real: bool) -> Place:
     """Where the index-th timed sample's last launch is looked at."""
     size = TIMED_REAL if real else TIMED_EXACT
@@ -38,6 +53,38 @@ def untimed_place(workload: Workload, purpose: str, index: int, *, real: bool, s
     """Where the index-th launch of a check or probe is looked at; it runs on the index-th operands."""
     offset = operands.offsets(workload)[index]
     return accuracy.choose_place(workload, purpose, index, offset=offset, real=real, size=size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many launches are looked at, and how many of their outputs on exact and on real-valued operands."""
+
+    launches: int
+    compared: int
+    real_compared: int
+
+
+def _counts(exact: int, exact_size: int, real: int, real_size: int) -> Counts:
+    """So many launches of each kind, each looked at in a block of n x 2n outputs."""
+    return Counts(
+        launches=exact + real, compared=exact * 2 * exact_size**2, real_compared=real * 2 * real_size**2
+    )
+
+
+def before_counts(workload: Workload) -> Counts:
+    real = BEFORE_LAUNCHES if operands.has_reals(workload) else 0
+    return _counts(BEFORE_LAUNCHES, BEFORE, real, BEFORE)
+
+
+def probe_counts(workload: Workload) -> Counts:
+    real = int(operands.has_reals(workload))
+    return _counts(1 - real, PROBE, real, PROBE)
+
+
+def timed_counts(flags: Sequence[int]) -> Counts:
+    """For measured samples with these flags `real`: of each, the last launch is looked at."""
+    real = sum(flags)
+    return _counts(len(flags) - real, TIMED_EXACT, real, TIMED_REAL)
 
 
 def probe_workload(workload: Workload) -> Workload:

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -17,11 +18,14 @@ from program import TOP, Made, Program, Said, one_line
 
 import bench.cli
 from bench import plan
+from bench.cli import keys_here
+from bench.cli.progress import Watcher
 from bench.devices import cpu
-from bench.errors import CannotMeasure
+from bench.errors import CannotMeasure, UsageError
 from bench.evidence import envelope, statement
 from bench.judge import catalog
 from bench.terms import Evidence
+from bench.units import format_seconds
 
 HEAVY = ("torch", "onnxruntime", "onnx", "matplotlib")
 COMMANDS = ("run", "devices", "verify", "show", "rules", "key", "key new", "key show", "key trust")
@@ -80,6 +84,8 @@ def test_help_lists_every_command_and_exit_code(bench: Program) -> None:
     for code in ("0 valid or done", "1 valid, but what --require", "2 usage", "3 cannot measure here"):
         assert code in words
     for code in ("4 evidence invalid", "5 signature not trusted", "6 challenge refused", "130 interrupted"):
+        assert code in words
+    for code in ("70 a defect of bench", "141 nobody read the output to its end"):
         assert code in words
 
 
@@ -304,6 +310,26 @@ def test_a_key_that_others_can_read_is_refused(bench: Program) -> None:
     assert f"chmod 600 {key}" in one_line(said.err)
 
 
+@pytest.mark.parametrize("variable", ["BENCH_KEY_PASSPHRASE", "BENCH_KEY_PASSPHRASE_FILE"])
+def test_the_key_of_a_first_run_is_encrypted_with_the_passphrase_given(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "passphrase").write_text("correct horse\n")
+    words = {
+        "BENCH_KEY_PASSPHRASE": "correct horse",
+        "BENCH_KEY_PASSPHRASE_FILE": str(tmp_path / "passphrase"),
+    }
+    for name in words:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv(variable, words[variable])
+    made = keys_here.signing_key(None)
+    assert keys_here.signing_key(None).fingerprint == made.fingerprint
+    monkeypatch.delenv(variable)
+    with pytest.raises(UsageError, match="is encrypted"):
+        keys_here.signing_key(None)
+
+
 def test_an_encrypted_key_without_its_passphrase_is_refused(bench: Program) -> None:
     key = bench.folder / "vendor"
     assert bench("key", "new", "-o", key, env={"BENCH_KEY_PASSPHRASE": "correct horse"}).code == 0
@@ -381,6 +407,22 @@ def test_the_first_run_makes_a_key_and_says_so(made: Made) -> None:
     assert re.match(r"measuring [1-9][0-9]* rows on cpu: about .*Ctrl-C keeps what was measured\.", second)
 
 
+def test_the_duration_announced_is_what_the_rows_need(capsys: pytest.CaptureFixture[str]) -> None:
+    made = plan.make(
+        devices=cpu.inventory(cpu.affinity_here()).devices,
+        precisions=(),
+        claims=(),
+        rules=catalog.rules("tw-ai-hardware-2024"),
+        quick=False,
+        limit_s=plan.LEAST_LIMIT_S,
+        nonce="00" * 32,
+        room=1 << 40,
+    )
+    assert made.expected_s > made.limit_s
+    Watcher(made, quiet=False).announce()
+    assert f" on cpu: about {format_seconds(made.expected_s)}, at most " in capsys.readouterr().err
+
+
 # ----------------------------------------------------------------------------------- what run prints
 
 
@@ -453,10 +495,14 @@ def started(program: Program, *words: str | Path, until: str) -> subprocess.Pope
     pytest.fail(f"{until!r} was never said")
 
 
-def interrupted(program: Program, *words: str | Path, until: str, after_s: float) -> Said:
+def interrupted(
+    program: Program, *words: str | Path, until: str, after_s: float, by: Sequence[signal.Signals]
+) -> Said:
     process = started(program, *words, until=until)
     time.sleep(after_s)
-    process.send_signal(signal.SIGINT)
+    for number in by:
+        process.send_signal(number)
+        time.sleep(0.02)
     out, err = process.communicate(timeout=30)
     return Said(code=process.returncode, out=out, err=err)
 
@@ -476,12 +522,18 @@ def unfinished(program: Program, file: Path) -> Evidence:
 
 
 @pytest.mark.parametrize(
-    ("until", "after_s", "measured"),
-    [("round 1: every row in turn", 1.2, True), ("search", 0.1, False)],
-    ids=["while-measuring", "while-searching"],
+    ("until", "after_s", "by", "measured"),
+    [
+        ("round 1: every row in turn", 1.2, [signal.SIGINT], True),
+        ("search", 0.1, [signal.SIGINT], False),
+        ("round 1: every row in turn", 1.2, [signal.SIGTERM, signal.SIGINT, signal.SIGTERM], True),
+    ],
+    ids=["while-measuring", "while-searching", "terminated-impatiently"],
 )
-def test_ctrl_c_keeps_what_was_measured(bench: Program, until: str, after_s: float, measured: bool) -> None:
-    said = interrupted(bench, "run", "--precision", "fp64", until=until, after_s=after_s)
+def test_ctrl_c_keeps_what_was_measured(
+    bench: Program, until: str, after_s: float, by: list[signal.Signals], measured: bool
+) -> None:
+    said = interrupted(bench, "run", "--precision", "fp64", until=until, after_s=after_s, by=by)
     assert said.code == 130
     assert said.out == ""
     last = said.err.splitlines()[-1]

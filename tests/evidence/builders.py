@@ -161,7 +161,7 @@ def evidence() -> Evidence:
         claims=(Claim(precision="fp32", ops_per_s=48e12, density="dense", engines=("tensor",)),),
         rules=Digest(name="tw-ai-hardware-2024", sha256="1" * 64),
         profiles=(),
-        planned_rows=2,
+        asked=("fp32", "int8"),
         measurements=(measured_row(), row_without_samples()),
         telemetry=(
             Reading(at_ns=0, busy_us=10, own_us=5, steal_us=0),

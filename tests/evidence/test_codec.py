@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import builders
 import jsonschema
 import pytest
 
@@ -117,9 +118,18 @@ VISIT = (*ROW, "visits", 1)
         (at("mode", value="full"), "mode: expected one of default, quick, got 'full'"),
         (at("mode", value=["default"]), "mode: expected one of default, quick, got an array"),
         (at("interrupted", value=0), "interrupted: expected true or false, got 0"),
-        (at("plannedRows", value=True), "plannedRows: expected an integer, got True"),
-        (at("plannedRows", value=2.0), "plannedRows: expected an integer, got 2.0"),
-        (at("plannedRows", value=None), "plannedRows: expected an integer, got None"),
+        (
+            at(*ROW, "before", "launches", value=True),
+            "measurements[0].before.launches: expected an integer, got True",
+        ),
+        (
+            at(*ROW, "before", "launches", value=2.0),
+            "measurements[0].before.launches: expected an integer, got 2.0",
+        ),
+        (
+            at(*ROW, "before", "launches", value=None),
+            "measurements[0].before.launches: expected an integer, got None",
+        ),
         (at("nonce", value=5), "nonce: expected a string, got 5"),
         (at("devices", value={}), "devices: expected an array, got an object"),
         (at("rules", value=[]), "rules: expected an object, got an array"),
@@ -192,13 +202,18 @@ def test_a_series_longer_than_the_limit_is_refused(
         decode(Evidence, encode(evidence), step=3)
 
 
+def checked(launches: int) -> Measurement:
+    return replace(builders.measured_row(), before=replace(builders.CHECK, launches=launches))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"created": None}, "Evidence.created: the value: expected a string"),
         ({"mode": "full"}, "Evidence.mode: the value: expected one of default, quick"),
-        ({"planned_rows": 2**53}, "Evidence.planned_rows: the value: expected an integer"),
-        ({"planned_rows": True}, "Evidence.planned_rows"),
+        ({"asked": ("fp32", 8)}, "Evidence.asked: the value: expected a string"),
+        ({"measurements": (checked(2**53),)}, "Check.launches: the value: expected an integer"),
+        ({"measurements": (checked(True),)}, "Check.launches"),
         ({"devices": (None,)}, "Evidence.devices: the value: expected Device"),
     ],
 )
@@ -260,8 +275,8 @@ def test_an_independent_validator_accepts_what_is_written(evidence: Evidence) ->
         at("extra", value=1),
         at("format", value=...),
         at("mode", value="full"),
-        at("plannedRows", value=True),
-        at("plannedRows", value=2**53),
+        at(*ROW, "before", "launches", value=True),
+        at(*ROW, "before", "launches", value=2**53),
         at(*ROW, "cost", "ops", value="01"),
         at(*ROW, "workload", "shape", value={"m": 1}),
         at(*VISIT, "samples", "hostNs", value="1  2"),

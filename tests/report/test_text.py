@@ -7,13 +7,28 @@ import pytest
 from program import Made
 from rich.cells import cell_len
 from rich.console import Console
+from scripted_device import FP32
 
 from bench.evidence import statement
 from bench.judge import catalog
 from bench.judge.conclusion import Observed, conclude
 from bench.report import sentences, text
-from bench.terms import Claim, Evidence, Finding
-from bench.units import format_rate
+from bench.terms import (
+    Check,
+    Claim,
+    Declaration,
+    Device,
+    Evidence,
+    Finding,
+    GemmShape,
+    Measurement,
+    Sample,
+    Verdict,
+    Visit,
+    Workload,
+)
+from bench.units import TERA, format_rate
+from bench.workload import opcount
 
 NUMBER = "0123456789ab"
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b1m\u202e[bold]\nforged"
@@ -151,7 +166,9 @@ def test_an_interrupted_run_says_so_and_its_rows_say_why_they_do_not_count(evide
 
 
 def test_a_row_that_failed_has_no_figure_and_refers_to_the_findings(evidence: Evidence) -> None:
-    first, *others = evidence.measurements
+    # A convolution whose outputs are not exact may be a fast algorithm; a GEMM is wrong.
+    first = next(row for row in evidence.measurements if row.workload.operation == "gemm")
+    others = [row for row in evidence.measurements if row is not first]
     assert first.before is not None
     failed = replace(first, before=replace(first.before, wrong=1), visits=())
     report = words(told(concluded(replace(evidence, measurements=(failed, *others))), 160))
@@ -193,3 +210,166 @@ def test_hostile_strings_are_shown_as_inert_text(evidence: Evidence) -> None:
     assert not any(line.startswith("forged") for line in report.splitlines())
     # Brackets are text, not markup.
     assert "CPU [bold] forged" in report
+
+
+# -------------------------------------------------------------------------------- the rule's own example
+
+H100 = Device(
+    selector="cuda:0", family="cuda", kind="gpu", name="NVIDIA H100 PCIe", vendor="NVIDIA", facts=()
+)
+# Rates of five visits in TFLOPS: mean 38.2, standard deviation 0.242, half-width 2.776 * 0.242 / sqrt(5).
+VISITS = (37.894, 38.047, 38.2, 38.353, 38.506)
+
+
+def measured(rates: tuple[float, ...], device: Device = H100, size: int = 4096) -> Measurement:
+    """A row of right outputs and right arithmetic whose visits ran at `rates` TFLOPS."""
+    workload = Workload(
+        device=device.selector,
+        kernel="torch_gemm",
+        backend="torch",
+        operation="gemm",
+        form=FP32,
+        shape=GemmShape(m=size, n=size, k=size),
+        seed="5c" * 16,
+    )
+    cost = opcount.cost(workload.shape, FP32)
+    right = Check(launches=4, compared=256, wrong=0, off_by_one=0, real_compared=256, real_error_ppm=0.5)
+
+    def sample(rate: float, number: int) -> Sample:
+        host_ns = round(10 * cost.ops / rate / TERA * 1e9)
+        return Sample(
+            start_ns=number * 10**9,
+            host_ns=host_ns,
+            raw_ns=host_ns,
+            cpu_ns=host_ns,
+            launches=10,
+            real=int(number == 3),
+        )
+
+    visits = tuple(
+        Visit(
+            settle=(),
+            settle_ended="settled",
+            samples=tuple(sample(rate, number) for number in range(8)),
+            ended="window-full",
+        )
+        for rate in rates
+    )
+    return Measurement(
+        workload=workload,
+        cost=cost,
+        tried=(),
+        before=right,
+        probe=right,
+        visits=visits,
+        timed=right,
+        ended="narrow-enough",
+        findings=(),
+    )
+
+
+def example(evidence: Evidence, *rows: Measurement, devices: tuple[Device, ...] = (H100,)) -> Evidence:
+    """What the real judge makes of scripted measurements, in the frame of a real report."""
+    scripted = replace(evidence, mode="default", devices=devices, measurements=rows, telemetry=(), claims=())
+    return concluded(scripted)
+
+
+def headlines(verdict: Verdict) -> dict[str, str]:
+    return {
+        row.tier: text.headline(row, next(b for b in verdict.declared if b.declared == row.declared))
+        for row in verdict.thresholds
+        if row.declared is not None
+    }
+
+
+def test_the_rules_own_example_reads_as_the_design_has_it(evidence: Evidence) -> None:
+    verdict = example(evidence, measured(VISITS)).verdict
+    assert headlines(verdict)["inference-server"] == (
+        "declared 48 TFLOPS fp32 ≥ 45: threshold met; delivered 38.2 ± 0.3 (0.80 of declared, "
+        "reference 0.74 to 0.82): borne out; delivered alone: threshold not met"
+    )
+    assert headlines(verdict)["training-server"].startswith(
+        "declared 48 TFLOPS fp32 < 180: threshold not met; delivered 38.2 ± 0.3 (0.80 of declared, "
+    )
+
+
+def test_the_headline_is_printed_below_the_table_of_tiers(evidence: Evidence) -> None:
+    shown = example(evidence, measured(VISITS))
+    report = words(told(shown, 160))
+    assert f"inference-server (cuda:0): {headlines(shown.verdict)['inference-server']}" in report
+
+
+def test_a_declared_figure_that_nobody_re_read_is_marked_in_both_tables(evidence: Evidence) -> None:
+    report = words(told(example(evidence, measured(VISITS)), 160))
+    assert "48.00 TFLOPS (not re-read): threshold-met" in report
+    assert "cuda:0 fp32 48.00 TFLOPS (not re-read) 38.20 TFLOPS ± 0.8 %" in report
+    assert "51.00 TFLOPS 38.20 TFLOPS" in report
+
+
+def test_a_headline_gives_its_reason_where_there_is_no_answer(evidence: Evidence) -> None:
+    words_of = headlines(example(evidence, measured(VISITS[:2])).verdict)["inference-server"]
+    assert words_of == (
+        "declared 48 TFLOPS fp32 ≥ 45: threshold met; delivered nothing: inconclusive (fewer than five "
+        "visits); delivered alone: inconclusive (fewer than five visits)"
+    )
+
+
+def test_a_headline_about_a_typed_claim_says_whose_word_it_is(evidence: Evidence) -> None:
+    claim = Claim(precision="fp32", ops_per_s=1e15, density="dense", engines=())
+    unknown = replace(H100, name="Nobody's Accelerator 9000")
+    shown = example(evidence, measured(VISITS), devices=(unknown,))
+    shown = concluded(replace(shown, claims=(claim,)))
+    assert headlines(shown.verdict)["inference-server"] == (
+        "declared 1000 TFLOPS fp32 ≥ 45: stated only (typed, no source was read); delivered 38.2 ± 0.3 "
+        "(0.04 of declared, reference none): no reference (no sourced measurement of this device is known); "
+        "delivered alone: threshold not met"
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "value", "high", "shown"),
+    [
+        (37.9, 38.2, 38.5, "38.2 ± 0.3"),
+        (0.28, 0.33, 0.38, "0.33 ± 0.05"),
+        (0.32, 0.325, 0.33, "0.325 ± 0.005"),
+        (900.0, 1000.0, 1100.0, "1000 ± 100"),
+        (45.0, 45.0, 45.0, "45.00 ± 0.00"),
+    ],
+)
+def test_the_half_width_has_one_digit_and_the_value_as_many_places(
+    evidence: Evidence, low: float, value: float, high: float, shown: str
+) -> None:
+    estimate = next(row.estimate for row in evidence.delivered if row.estimate)
+    scaled = replace(estimate, low=low * TERA, value=value * TERA, high=high * TERA)
+    assert text._tera(scaled) == shown
+
+
+def test_two_devices_with_a_row_of_one_name_keep_their_shapes_and_marks(evidence: Evidence) -> None:
+    second = replace(H100, selector="cuda:1")
+    rows = (measured(VISITS), measured(VISITS[:2], second, size=2048))
+    report = told(example(evidence, *rows, devices=(H100, second)), 160)
+    first, other = (line.split() for line in report.splitlines() if " torch_gemm mm" in line)
+    assert first[3] == "*"
+    assert first[-1] == "4096×4096×4096"
+    assert other[3] == "(a)"
+    assert other[-1] == "2048×2048×2048"
+
+
+@pytest.mark.parametrize(
+    ("precision", "shown"),
+    [("fp32", "5.000 TFLOPS"), ("int8", "5.000 TOPS"), ("int4", "5.000 TOPS"), ("unstated", "5.000 TOPS")],
+)
+def test_a_declared_rate_is_counted_in_the_precisions_unit(precision: str, shown: str) -> None:
+    declared = Declaration(
+        precision=precision,
+        ops_per_s=5e12,
+        density="dense",
+        engines=(),
+        source="a data sheet",
+        date=None,
+        provenance="S1",
+        verified=True,
+        contradicted_by=None,
+        remark=None,
+    )
+    assert text._declared_rate(declared) == shown

@@ -5,12 +5,12 @@ recomputing. The subjects are always brought up to date, so that it is never the
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from program import Made
+from program import Made, Program
 
 from bench.evidence import envelope, keys, statement
 from bench.evidence.keys import SigningKey
@@ -91,3 +91,68 @@ def write(folder: Path, name: str, data: bytes) -> Path:
     path = folder / f"{name}.evidence.json"
     path.write_bytes(data)
     return path
+
+
+# ----------------------------------------------------------------------- what is said to forgeries
+
+Answer = tuple[int, int | None, str]
+
+
+def verified(bench: Program, files: list[Path]) -> list[Answer]:
+    """Exit code, step and error of each file, from one command that reads them all.
+
+    What is refused is told on stderr in one line, and the command ends with the first one's code.
+    """
+    said = bench("verify", "--json", *files)
+    answers = [(r["exitCode"], r.get("step"), r.get("error", "")) for r in said.json]
+    told = [
+        f"bench: {path}: step {step}: {error}"
+        for path, (code, step, error) in zip(files, answers, strict=True)
+        if code
+    ]
+    assert said.err.splitlines() == told
+    assert said.code == next((code for code, _, _ in answers if code), 0)
+    assert "defect of bench" not in said.err
+    return answers
+
+
+def all_verified(made: Made, folder: Path, forged: Mapping[str, bytes]) -> dict[str, Answer]:
+    """The answers to forgeries by their names."""
+    files = [write(folder, f"{index:02d}", data) for index, data in enumerate(forged.values())]
+    return dict(zip(forged, verified(made.bench, files), strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgery:
+    """A change to the predicate's JSON, and the step and words that refuse it."""
+
+    name: str
+    change: Change
+    step: int
+    reason: str
+
+
+def set_at(*path: str | int, to: object) -> Change:
+    """Set the value at a path of the predicate; a callable `to` gets the old one."""
+
+    def change(predicate: Any) -> None:
+        place = predicate
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = to(place[path[-1]]) if callable(to) else to
+
+    return change
+
+
+def delete_at(*path: str | int) -> Change:
+    def change(predicate: Any) -> None:
+        place = predicate
+        for key in path[:-1]:
+            place = place[key]
+        del place[path[-1]]
+
+    return change
+
+
+def in_first_row(*path: str | int, to: object) -> Change:
+    return lambda predicate: set_at(*path, to=to)(measured(predicate))

@@ -76,6 +76,12 @@ def test_taps_of_same_padding_follow_the_closed_formula(kernel: int) -> None:
     assert [opcount.taps(size, kernel, padding) for size in sizes] == formula
 
 
+def test_an_endless_image_is_counted_at_once() -> None:
+    size = 2**53
+    assert opcount.taps(size, 3, 1) == 3 * size - 2
+    assert opcount.taps(size, 3, 5) == 3 * size
+
+
 def test_padding_of_a_7x7_image_is_not_work() -> None:
     # Nine taps at every position would be 882 operations, a fifth more than there are.
     shape = ConvShape(batch=1, channels=1, filters=1, height=7, width=7, kernel=3, padding=1)

@@ -1,0 +1,274 @@
+"""Whether this program could have made the measurements: what the nonce, the ladder and the plan decide.
+
+Whoever holds a trusted key can sign anything. Here is refused what no run writes: rows that were not to be
+measured or are missing, shapes off the ladder, operands and counts of outputs that the nonce did not choose.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from bench.errors import EvidenceInvalid
+from bench.measure.stopping import LEAST_SAMPLES
+from bench.printable import printable
+from bench.terms import (
+    Check,
+    Device,
+    DeviceKind,
+    Evidence,
+    Family,
+    Measurement,
+    Sample,
+    Trial,
+    Visit,
+    Workload,
+)
+from bench.workload import ladder, opcount, sampling, selection
+
+STEP = 6
+
+# A processor that calls itself a GPU would be held against a GPU's data sheet.
+_KINDS: dict[Family, DeviceKind] = {"cpu": "cpu", "cuda": "gpu"}
+
+# What CPU time and load are held against; a processor that leaves it out would escape these checks.
+_CPU_COUNTS = ("threads-usable", "threads-affinity", "logical-cpus")
+
+# Why a row ended: after its visits, before them, or because the run was interrupted.
+_MEASURED = ("precise", "time-limit")
+_UNMEASURED = ("refused", "wrong-outputs")
+_UNFINISHED = ("not-started", "measuring", "interrupted")
+
+_SETTLE_ENDED = ("settled", "settle-limit")
+
+
+def require_sound(evidence: Evidence) -> None:
+    """Raise EvidenceInvalid (step 6) for what no run of this version writes."""
+    _require(
+        re.fullmatch("[0-9a-f]{64}", evidence.nonce), "the nonce is not 64 lower-case hexadecimal digits"
+    )
+    _require(evidence.harness.files, "the harness names none of its files")
+    for device in evidence.devices:
+        _require_device(device)
+    _require_rows(evidence)
+    families = {device.selector: device.family for device in evidence.devices}
+    for measurement in evidence.measurements:
+        family = families[measurement.workload.device]
+        _require_shape(measurement, family, quick=evidence.mode == "quick")
+        _require_inputs(measurement, evidence.nonce)
+        _require_phases(measurement, interrupted=evidence.interrupted)
+        _require_samples(measurement)
+        _require_checks(measurement)
+
+
+def samples(measurement: Measurement) -> Iterator[Sample]:
+    """Every sample in the order in which it was taken."""
+    for visit in measurement.visits:
+        yield from visit.settle
+        yield from visit.samples
+
+
+def _require(condition: object, message: str) -> None:
+    if not condition:
+        raise EvidenceInvalid(f"{message}.", step=STEP)
+
+
+# ---------------------------------------------------------------------------------- devices, and rows
+
+
+def _require_device(device: Device) -> None:
+    """Its kind is its family's, and its facts are there, each once."""
+    name = printable(device.selector)
+    _require(
+        device.kind == _KINDS.get(device.family, device.kind),
+        f"{name} is of the family {device.family} and says it is of the kind {device.kind}",
+    )
+    facts = [fact.name for fact in device.facts]
+    _require(len({*facts}) == len(facts), f"a fact about {name} stands twice")
+    if device.family == "cpu":
+        _require_cpu_counts(device, name)
+
+
+def _require_cpu_counts(device: Device, name: str) -> None:
+    usable, affinity, _ = counts = [device.fact(fact) for fact in _CPU_COUNTS]
+    for fact, count in zip(_CPU_COUNTS, counts, strict=True):
+        # A bool is an int to Python, and no count.
+        _require(
+            type(count) is int and count > 0, f"{name} does not say its {fact}, a whole number from 1 on"
+        )
+    # A quota leaves fewer threads than the affinity allows, never more.
+    assert isinstance(usable, int)
+    assert isinstance(affinity, int)
+    _require(usable <= affinity, f"{name} says that it used {usable} threads on {affinity} processors")
+
+
+def _require_rows(evidence: Evidence) -> None:
+    """The rows are those that follow from the devices and from what was asked, in the plan's order."""
+    found: dict[str, list[Workload]] = {device.selector: [] for device in evidence.devices}
+    for workload in (measurement.workload for measurement in evidence.measurements):
+        row = printable(workload.row)
+        _require(workload.device in found, f"{row} ran on a device that the evidence does not describe")
+        found[workload.device].append(workload)
+    for device in evidence.devices:
+        own, name = found[device.selector], printable(device.selector)
+        _require(own, f"{name} ({printable(device.name)}) is described, and nothing was measured on it")
+        _require_asked(device, evidence.asked)
+        _require_planned(device, own, evidence)
+    devices = [measurement.workload.device for measurement in evidence.measurements]
+    in_order = [selector for selector, rows in found.items() for _ in rows]
+    _require(devices == in_order, "the rows do not stand in the order of their devices")
+
+
+def _require_planned(device: Device, found: Sequence[Workload], evidence: Evidence) -> None:
+    name = printable(device.selector)
+    planned = [
+        (row.kernel.name, row.kernel.backend, row.kernel.operation, row.form)
+        for row in selection.select(device, evidence.asked, quick=evidence.mode == "quick")
+    ]
+    routes = [(w.kernel, w.backend, w.operation, w.form) for w in found]
+    for workload, route in zip(found, routes, strict=True):
+        row = printable(workload.row)
+        _require(route in planned, f"{row} is no row that this version of bench plans for what was asked")
+    missing = [route for route in planned if route not in routes]
+    _require(not missing, f"{len(missing)} of the {len(planned)} rows to be measured on {name} are not there")
+    _require(routes == planned, f"the rows of {name} do not stand in the order of the plan, each once")
+
+
+def _require_asked(device: Device, asked: tuple[str, ...]) -> None:
+    known = selection.offered_precisions(device)
+    strange = [name for name in asked if name not in known]
+    _require(not strange, f"{printable(', '.join(strange))} was asked for, and no kernel computes it there")
+    _require(len({*asked}) == len(asked), "a precision was asked for twice")
+
+
+# ------------------------------------------------------------------------------- what a row ran, and how
+
+
+def _require_shape(measurement: Measurement, family: Family, *, quick: bool) -> None:
+    """A rung of the public ladder; once the search is over, the fastest of all the rungs."""
+    workload, tried = measurement.workload, measurement.tried
+    row = printable(workload.row)
+    rungs = ladder.rungs(workload.operation, workload.form, family, quick=quick)
+    _require(workload.shape in rungs, f"{row}: its shape is no rung of the ladder")
+    shapes = tuple(trial.shape for trial in tried)
+    _require(
+        shapes in ((), rungs),
+        f"{row}: the shapes tried are not the ladder's, each once from the least work on",
+    )
+    _require(all(map(_is_sound, tried)), f"{row}: a trial needs a rate, or the reason why there is none")
+    if measurement.before is not None or measurement.visits:
+        rates = {trial.shape: trial.ops_per_s for trial in tried if trial.ops_per_s is not None}
+        fastest = max(rates.values(), default=None)
+        _require(
+            fastest is not None and rates.get(workload.shape) == fastest,
+            f"{row}: its shape is not the fastest of those tried",
+        )
+
+
+def _is_sound(trial: Trial) -> bool:
+    if trial.ops_per_s is None:
+        return bool(trial.reason)
+    return trial.ops_per_s > 0 and trial.reason is None
+
+
+def _require_inputs(measurement: Measurement, nonce: str) -> None:
+    workload = measurement.workload
+    row = printable(workload.row)
+    _require(workload.seed == nonce, f"{row}: the operands were not seeded by the evidence's nonce")
+    counted = opcount.cost(workload.shape, workload.form)
+    _require(measurement.cost == counted, f"{row}: the count of operations is not that of its shape")
+
+
+def _require_phases(measurement: Measurement, *, interrupted: bool) -> None:
+    """The phases that a row went through are those before its end, and a failure is told."""
+    row, ended = printable(measurement.workload.row), measurement.ended
+    if ended in _UNFINISHED:
+        _require(
+            interrupted, f"{row} was not finished, and the evidence does not say that it was interrupted"
+        )
+    else:
+        _require(ended in (*_MEASURED, *_UNMEASURED), f"{row} ended as no row does: {printable(ended)}")
+    _require(
+        (ended == "refused") == bool(measurement.findings),
+        f"{row}: a row that was refused says why, and no other does",
+    )
+    _require(
+        measurement.before is not None or measurement.probe is None, f"{row} was probed without being checked"
+    )
+    _require(measurement.probe is not None or not measurement.visits, f"{row} was visited without a probe")
+    if ended in _MEASURED:
+        whole = measurement.visits and all(map(_is_whole, measurement.visits))
+        _require(whole, f"{row}: a visit is not whole, and the row says that it was not interrupted")
+    if ended == "wrong-outputs":
+        checked = measurement.before is not None and measurement.probe is None
+        _require(checked, f"{row}: a row with wrong outputs ends at its check")
+
+
+def _is_whole(visit: Visit) -> bool:
+    return (
+        bool(visit.settle)
+        and visit.settle_ended in _SETTLE_ENDED
+        and visit.ended == "window-full"
+        and len(visit.samples) >= LEAST_SAMPLES
+    )
+
+
+# --------------------------------------------------------------------------------- samples, and outputs
+
+
+def _require_samples(measurement: Measurement) -> None:
+    """Values that a clock can bring, on the operands that the nonce chose."""
+    row = printable(measurement.workload.row)
+    for sample in samples(measurement):
+        if sample.host_ns <= 0 or sample.launches <= 0:
+            raise EvidenceInvalid(f"{row}: a sample has no time or no launches.", step=STEP)
+        if sample.cpu_ns < 0:
+            raise EvidenceInvalid(f"{row}: a sample holds a value that no measurement brings.", step=STEP)
+    settle = [sample.real for visit in measurement.visits for sample in visit.settle]
+    _require(not any(settle), f"{row}: it settled on real-valued operands")
+    flags = [[sample.real for sample in visit.samples] for visit in measurement.visits]
+    chosen = sampling.all_on_reals(measurement.workload, [len(visit) for visit in flags])
+    _require(flags == chosen, f"{row}: its samples did not run on the operands that the nonce chose")
+
+
+def _require_checks(measurement: Measurement) -> None:
+    """As many outputs were compared as are compared, and what is said about them adds up."""
+    workload, row = measurement.workload, printable(measurement.workload.row)
+    for check in (measurement.before, measurement.probe, measurement.timed):
+        adds_up = check is None or _adds_up(check, requantised=workload.form.requantised)
+        _require(adds_up, f"{row}: the counts of a check of outputs do not add up")
+    before, probe = sampling.before_counts(workload), sampling.probe_counts(workload)
+    counted = (
+        (measurement.before is None or _counts(measurement.before) == before)
+        and (measurement.probe is None or _counts(measurement.probe) == probe)
+        and _timed_count(measurement)
+    )
+    _require(counted, f"{row}: it compared other numbers of outputs than its launches bring")
+
+
+def _adds_up(check: Check, *, requantised: bool) -> bool:
+    counts = (check.launches, check.wrong, check.off_by_one, check.real_compared)
+    error = check.real_error_ppm
+    return (
+        min(counts) >= 0
+        and check.wrong + check.off_by_one <= check.compared
+        and (requantised or check.off_by_one == 0)
+        and (error is None) == (check.real_compared == 0)
+        and (error is None or error >= 0)
+    )
+
+
+def _counts(check: Check | None) -> sampling.Counts:
+    if check is None:
+        return sampling.Counts(launches=0, compared=0, real_compared=0)
+    return sampling.Counts(
+        launches=check.launches, compared=check.compared, real_compared=check.real_compared
+    )
+
+
+def _timed_count(measurement: Measurement) -> bool:
+    """Whether every measured sample was looked at; an interrupt may have come before the last look."""
+    flags = [sample.real for visit in measurement.visits for sample in visit.samples]
+    got = _counts(measurement.timed)
+    if measurement.ended in _MEASURED:
+        return got == sampling.timed_counts(flags)
+    least = sampling.timed_counts(flags[:-1])
+    return got.compared >= least.compared and got.real_compared >= least.real_compared
