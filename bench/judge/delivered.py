@@ -51,12 +51,6 @@ _FOREIGN = 0.05
 # shows integers all the same: no fp32 unit is half idle in a good GEMM (shares of 0.9 in trials).
 _SHOWS_INTEGERS = 2.0
 
-# Arithmetics that are named for what they are, and are no mistake of anybody's.
-_NOT_ASKED = {
-    accuracy.ACCUMULATOR_UNSEEN: "accumulator-unseen",
-    "int8-saturating": "saturating-operands",
-}
-
 # A half-width above this share says that the machine did not hold still.
 _WIDE = 0.05
 
@@ -144,9 +138,16 @@ def _shortfall(measurement: Measurement, figure: Estimate | None, measured: str 
         return "not-checked"
     if _fast_algorithm(measurement):
         return "fast-algorithm"
-    return (
-        None if measured == measurement.workload.precision else _NOT_ASKED.get(measured, "arithmetic-differs")
-    )
+    return _other_arithmetic(measured, measurement.workload.precision)
+
+
+def _other_arithmetic(measured: str, asked: str) -> str | None:
+    """Why the arithmetic that was measured does not count for the one asked for; None where it is that one."""
+    if measured == asked:
+        return None
+    if measured == accuracy.ACCUMULATOR_UNSEEN:
+        return "accumulator-unseen"
+    return "saturating-operands" if measured == accuracy.SATURATING else "arithmetic-differs"
 
 
 def _fast_algorithm(measurement: Measurement) -> bool:
@@ -212,7 +213,7 @@ def _row_findings(measurement: Measurement, device: Device) -> Iterator[Finding]
         errors = {"error_ppm": error, "compared": timed.real_compared}
         yield Finding(subject=row, status="failure", code="wrong-timed-reals", numbers=errors)
     measured = _arithmetic(measurement)
-    if measured not in (None, measurement.workload.precision, *_NOT_ASKED):
+    if measured and _other_arithmetic(measured, measurement.workload.precision) == "arithmetic-differs":
         words: dict[str, Scalar] = {"asked": measurement.workload.precision, "measured": str(measured)}
         yield Finding(subject=row, status="warning", code="arithmetic-differs", numbers=words)
     without_room = sum(trial.reason == "no-memory" for trial in measurement.tried)

@@ -66,7 +66,6 @@ REASONS: Mapping[str, str] = {
     "too-few-visits": "fewer than five visits",
     "not-checked": "outputs not checked on every operand set",
     "accumulator-unseen": "8-bit output: the accumulator is not seen",
-    "saturates": "this processor saturates at full range",
     "saturating-operands": "operands kept within 6 bits, where nothing saturates",
     "fast-algorithm": "not the direct algorithm",
     "clock-not-measured": "clock not measured",

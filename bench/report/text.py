@@ -66,6 +66,8 @@ def _head(console: Console, evidence: Evidence, number: str) -> None:
     mode = "smoke test: it decides nothing" if evidence.mode == "quick" else "measurement"
     state = ", interrupted" if evidence.interrupted else ""
     console.print(f"Report {number} · {printable(evidence.created)} · {mode}{state}", style="bold")
+    if evidence.asked:
+        console.print(f"only {', '.join(printable(name) for name in evidence.asked)} was asked for")
     for device in evidence.devices:
         console.print(f"{printable(device.selector)}: {device_line(device)}")
     console.print()
@@ -141,8 +143,8 @@ def _thresholds(console: Console, verdict: Verdict, rules: RuleSet) -> None:
     for reason, mark in notes.items():
         console.print(f"{mark} {sentences.reason(reason)}")
     for row in verdict.thresholds:
-        if row.declared is not None:
-            words = headline(row, _borne_out(verdict, row))
+        words = headline(row, _borne_out(verdict, row))
+        if words is not None:
             console.print(f"{row.tier} ({printable(row.device)}): {words}")
     console.print(f"status of the rule set: {rules.status}")
     console.print()
@@ -174,14 +176,14 @@ def _borne_out(verdict: Verdict, row: Threshold) -> BorneOut | None:
     return next(same, None)
 
 
-def headline(row: Threshold, borne_out: BorneOut | None) -> str:
+def headline(row: Threshold, borne_out: BorneOut | None) -> str | None:
     """Both questions about a declared figure in a sentence (its form: the design page on eligibility).
 
-    `borne_out` is the judge's row about the figure that `row` declares.
+    None where nothing is declared. `borne_out` is the judge's row about the figure that `row` declares.
     """
     declared = row.declared
     if declared is None:
-        return f"no declared figure; delivered {_tera(row.delivered)}: {_worded(row.delivered_word, None)}"
+        return None
     sign = "≥" if declared.ops_per_s >= row.limit else "<"
     parts = [
         f"declared {declared.ops_per_s / TERA:.6g} {_unit(row.precision)} {row.precision} {sign} "

@@ -15,7 +15,9 @@ from bench.workload import operands
 from bench.workload.opcount import implicit_gemm, reduction
 
 PPM = 1e6
+# Arithmetics that are named for what they are, and are no mistake of anybody's.
 ACCUMULATOR_UNSEEN = "int8-accumulator-unseen"
+SATURATING = "int8-saturating"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,4 +301,4 @@ def _name_integer(workload: Workload, check: Check) -> str:
         return "unknown" if workload.form.requantised else "floating-point"
     if workload.form.requantised:
         return ACCUMULATOR_UNSEEN
-    return "int8-saturating" if workload.form.operand_set == "int8-saturating" else workload.precision
+    return SATURATING if workload.form.operand_set == "int8-saturating" else workload.precision

@@ -43,7 +43,7 @@ ARITHMETIC = {
 }
 # Other words with a hyphen that are no codes: layouts, facts, key types, names of files and formats.
 NO_CODES = {
-    *("channels-last", "row-major", "logical-cpus", "threads-usable", "instruction-sets"),
+    *("channels-last", "row-major", "logical-cpus", "threads-usable", "threads-affinity", "instruction-sets"),
     *("cert-authority", "valid-after", "valid-before", "ssh-ed25519", "ecdsa-sha2-nistp256"),
     *("compute-evidence", "utf-8", "tw-ai-hardware-2024"),
 }

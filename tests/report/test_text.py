@@ -275,11 +275,14 @@ def example(evidence: Evidence, *rows: Measurement, devices: tuple[Device, ...] 
 
 
 def headlines(verdict: Verdict) -> dict[str, str]:
-    return {
-        row.tier: text.headline(row, next(b for b in verdict.declared if b.declared == row.declared))
-        for row in verdict.thresholds
-        if row.declared is not None
-    }
+    found = {}
+    for row in verdict.thresholds:
+        (about,) = [b for b in verdict.declared if b.declared == row.declared] or [None]
+        words = text.headline(row, about)
+        assert (words is None) == (row.declared is None)
+        if words is not None:
+            found[row.tier] = words
+    return found
 
 
 def test_the_rules_own_example_reads_as_the_design_has_it(evidence: Evidence) -> None:
