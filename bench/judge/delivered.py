@@ -142,7 +142,7 @@ def _shortfall(measurement: Measurement, figure: Estimate | None, measured: str 
 
 
 def _other_arithmetic(measured: str, asked: str) -> str | None:
-    """Why the arithmetic that was measured does not count for the one asked for; None where it is that one."""
+    """Why the measured arithmetic does not count for the one asked for; None where it is that one."""
     if measured == asked:
         return None
     if measured == accuracy.ACCUMULATOR_UNSEEN:

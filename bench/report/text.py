@@ -66,10 +66,10 @@ def _head(console: Console, evidence: Evidence, number: str) -> None:
     mode = "smoke test: it decides nothing" if evidence.mode == "quick" else "measurement"
     state = ", interrupted" if evidence.interrupted else ""
     console.print(f"Report {number} · {printable(evidence.created)} · {mode}{state}", style="bold")
-    if evidence.asked:
-        console.print(f"only {', '.join(printable(name) for name in evidence.asked)} was asked for")
     for device in evidence.devices:
         console.print(f"{printable(device.selector)}: {device_line(device)}")
+    if evidence.asked:
+        console.print(f"asked for: {', '.join(printable(name) for name in evidence.asked)}")
     console.print()
 
 
