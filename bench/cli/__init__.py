@@ -4,6 +4,7 @@ The one broad `except` of the program stands here, so that a defect ends in a li
 """
 
 import os
+import signal
 import sys
 import traceback
 from importlib import import_module
@@ -75,6 +76,12 @@ def main() -> None:
     except click.ClickException as error:
         error.show(file=sys.stderr)
         sys.exit(2)
+    except Interrupted as error:
+        # The program is ending with its own exit code: a late SIGTERM must not put its own in that place.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        complain(_words(error))
+        sys.exit(error.exit_code)
     except BenchError as error:
         complain(_words(error))
         sys.exit(error.exit_code)
