@@ -150,12 +150,15 @@ def test_the_passphrase_comes_from_the_variable_before_the_prompt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BENCH_KEY_PASSPHRASE", "correct horse")
-    keys.load(encrypted(tmp_path), passphrase_source(lambda: pytest.fail("asked")))
+    path = encrypted(tmp_path)
+    loaded = keys.load(path, passphrase_source(lambda: pytest.fail("asked")))
+    assert loaded.public == keys.read_public(path.with_name(path.name + ".pub"))
 
 
 def test_the_prompt_is_asked_only_for_an_encrypted_key(tmp_path: Path) -> None:
-    keys.new(tmp_path / "plain", None)
-    keys.load(tmp_path / "plain", passphrase_source(lambda: pytest.fail("asked")))
+    plain = keys.new(tmp_path / "plain", None)
+    loaded = keys.load(tmp_path / "plain", passphrase_source(lambda: pytest.fail("asked")))
+    assert loaded.public == plain.public
     keys.load(encrypted(tmp_path), passphrase_source(lambda: "correct horse"))
 
 
