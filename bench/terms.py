@@ -181,21 +181,35 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """One stay with a row: samples until the rate was settled, then the samples that count."""
+    """One stay with a row: samples until the rate was settled, then the samples that count.
+
+    `device_ns` is each counted sample's time by the device's own clock (events), none where the device
+    has no clock but the host's. `clocks_hz` is the clock of each core in use, measured right after the
+    window; none where it could not be measured.
+    """
 
     settle: tuple[Sample, ...]
     settle_ended: str
     samples: tuple[Sample, ...]
+    device_ns: tuple[int, ...]
+    clocks_hz: tuple[int, ...]
     ended: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One shape of the ladder: the rate a short probe saw, or the reason code why it was not run."""
+    """One shape that was tried: its rates in op/s, or the reason code why it was not run.
+
+    `round` is 0 for a rung of the ladder, then counts the rounds of refinement around the best shape so
+    far. The first rate is a short probe's; the fastest shapes go on to longer ones, a rate each.
+    `spent_ns` is what trying it took in all, preparation included.
+    """
 
     shape: Shape
-    ops_per_s: float | None
-    reason: str | None = None
+    round: int
+    ops_per_s: tuple[float, ...]
+    spent_ns: int
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,8 +244,8 @@ class Measurement:
     """Everything one row brought: every sample in order, and why the loop ended.
 
     `before` checks the outputs before timing, `probe` is the untimed probe of the arithmetic, `timed`
-    checks outputs of timed launches. A row that could not be measured has no visits, and `findings`
-    says why.
+    checks outputs of timed launches. `held` is the one long window of a row that was held under load
+    (--sustain). A row that could not be measured has no visits, and `findings` says why.
     """
 
     workload: Workload
@@ -240,9 +254,94 @@ class Measurement:
     before: Check | None
     probe: Check | None
     visits: tuple[Visit, ...]
+    held: Visit | None
     timed: Check | None
     ended: str
     findings: tuple[Finding, ...]
+
+    @property
+    def stays(self) -> tuple[Visit, ...]:
+        """Every visit in the order of time, and the held window after them."""
+        return self.visits if self.held is None else (*self.visits, self.held)
+
+    @property
+    def counted(self) -> tuple[Visit, ...]:
+        """The windows that the figure stands on: a held one that is whole, else those of the visits."""
+        return (self.held,) if self.held is not None and self.held.ended == "window-full" else self.visits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """How long each part of a measurement takes; all times in ns of the host clock.
+
+    `visits` is the least number of visits to every row; more are paid while `limit_ns` of the whole
+    run allows and a row's half-width is above `half_width`. `refine_ns` is what a row's search may take
+    for refining the ladder's best. `hold_ns` is the length of the one long window after the visits, 0
+    without it.
+    """
+
+    visits: int
+    sample_ns: int
+    settle_least_ns: int
+    settle_most_ns: int
+    window_ns: int
+    launch_most_ns: int
+    probe_ns: int
+    refine_ns: int
+    limit_ns: int
+    hold_ns: int
+    half_width: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """One pass of a bandwidth kernel over its arrays."""
+
+    ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """The bandwidth kernel at one size, or the reason code why it did not run there.
+
+    copy is a = b, triad a = b + s c (McCalpin's STREAM). `footprint_bytes` is what the arrays take
+    together, `moved_bytes` what one pass reads and writes: two or three arrays, no write-allocate.
+    """
+
+    device: str
+    operation: Literal["copy", "triad"]
+    footprint_bytes: int
+    moved_bytes: int
+    passes: tuple[Pass, ...]
+    reason: str | None
+
+
+DiagnosticName = Literal["zeros", "cold-caches", "one-thread", "placement", "other-pool"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Nanoseconds of one launch, as the row is measured and under the diagnostic's condition, in turn."""
+
+    usual_ns: int
+    other_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostic:
+    """What one changed condition does to a row's rate, beside the figure and never the figure itself.
+
+    zeros: operands that are all zero; cold-caches: caches emptied before the launch; one-thread: one
+    thread instead of all; placement: one thread on the CPU that `detail` names against one on the
+    first; other-pool: right after another backend used its threads. `reason` says why there are no pairs.
+    """
+
+    device: str
+    row: str
+    name: DiagnosticName
+    detail: str
+    pairs: tuple[Pair, ...]
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +355,60 @@ class Reading:
     busy_us: int
     own_us: int
     steal_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """What a sensor said at one reading, in the sensor's unit."""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sensor:
+    """A quantity read at every `every`-th reading from the first on, or the reason why it was not.
+
+    Units: Hz, mdegC (thousandths of a degree Celsius), uJ (a counter that only grows), B.
+    """
+
+    name: str
+    unit: Literal["Hz", "mdegC", "uJ", "B"]
+    source: str
+    every: int
+    levels: tuple[Level, ...]
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeterReading:
+    """A wall meter's energy counter at a time of the run's own base, within the run and beside it."""
+
+    at_ns: int
+    energy_uj: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meter:
+    """The part of a wall meter's log (--power-log) that covers the run; the digest is of the whole file."""
+
+    file: str
+    sha256: str
+    readings: tuple[MeterReading, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telemetry:
+    """The machine's state through the run, on the samples' time base.
+
+    `origin_unix_us` is the wall clock (us since 1970, UTC) at time 0 of the run. `period_ns` is the time
+    between readings that was aimed at.
+    """
+
+    origin_unix_us: int
+    period_ns: int
+    readings: tuple[Reading, ...]
+    sensors: tuple[Sensor, ...]
+    meter: Meter | None
 
 
 # --------------------------------------------------------------------------------------- judgement
@@ -278,11 +431,46 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Roof:
+    """The roofline above a row (Williams, Waterman and Patterson, CACM 52:4, 2009).
+
+    `intensity` is operations per byte that one launch must touch, `bandwidth` in B/s that of the memory
+    level which holds its operands, `ops_per_s` the lower of intensity x bandwidth and the ceiling, and
+    `bound` says which. Without a ceiling it is the memory's bound alone.
+    """
+
+    intensity: float
+    bandwidth: float
+    ops_per_s: float
+    bound: Literal["compute", "memory"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Energy:
+    """What a counter of energy says about the counted windows of a row; for information, never a verdict."""
+
+    source: str
+    joules: float
+    seconds: float
+    ops_per_j: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """The mean rate of the first and of the last fifth of a long window, in op/s, and last over first."""
+
+    first: float
+    last: float
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
     """A row's figure. `counts` is False when it may not stand for the precision; `reason` says why.
 
     `measured` names the arithmetic that the probe saw, `error_ppm` is its relative RMS error (None for
-    integers, which are exact or not).
+    integers, which are exact or not). `per_second` is the mean rate of each
+    second of a row that was held under load, and `drift` what became of it; no other row has them.
     """
 
     device: str
@@ -297,7 +485,30 @@ class Delivered:
     best: float | None
     ceiling: float | None
     ceiling_reason: str | None
+    roof: Roof | None
+    roof_reason: str | None
+    energy: Energy | None
+    energy_reason: str | None
+    per_second: tuple[float, ...]
+    drift: Drift | None
     counts: bool
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What a diagnostic came to: the rate under its condition over the usual one, with a 95 % interval.
+
+    None of the three where the diagnostic has no pairs, next to its reason.
+    """
+
+    device: str
+    row: str
+    name: DiagnosticName
+    detail: str
+    ratio: float | None
+    low: float | None
+    high: float | None
     reason: str | None
 
 
@@ -529,7 +740,8 @@ class Evidence:
     """The predicate of the signed statement: everything the verdict follows from, and the verdict.
 
     `asked` are the precisions asked for, none where the default was run: with the devices' facts they
-    decide which rows there are.
+    decide which rows there are. `schedule` is the one that the visits followed; `clock` says how the
+    cores' clock was measured, or why it was not.
     """
 
     format: str
@@ -545,10 +757,15 @@ class Evidence:
     rules: Digest
     profiles: tuple[Digest, ...]
     asked: tuple[str, ...]
+    schedule: Schedule
+    clock: Fact
     measurements: tuple[Measurement, ...]
-    telemetry: tuple[Reading, ...]
+    memory: tuple[Transfer, ...]
+    diagnostics: tuple[Diagnostic, ...]
+    telemetry: Telemetry
     delivered: tuple[Delivered, ...]
     figures: tuple[Figure, ...]
+    conditions: tuple[Condition, ...]
     verdict: Verdict
     does_not_show: tuple[str, ...]
 

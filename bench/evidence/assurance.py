@@ -4,7 +4,7 @@
 ASSURANCE = "A0"
 
 # What a report of this level cannot show, as codes; report/sentences says them in words. They belong to
-# format 1: a limit added later comes with another format.
+# format 2: a limit added later comes with another format.
 DOES_NOT_SHOW = (
     "no-challenge",
     "signer-is-the-machine",

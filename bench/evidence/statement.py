@@ -15,9 +15,11 @@ from bench.evidence.strict_json import read_json, to_bytes
 from bench.printable import printable
 from bench.terms import Evidence, Workload
 
-# History of the format, a line per version; the decoder of each stays for ever.
-# 1  rows with every sample in columns, telemetry of the machine, figures, verdict by method.
-FORMAT = "1"
+# History of the format, a line per version; the decoder of each released one stays for ever.
+# 1  never released: rows with every sample in columns, counters around the visits, figures, verdict.
+# 2  the schedule, refined shapes with every rate, held windows, clocks, bandwidth, diagnostics, and
+#    telemetry at 10 Hz with sensors.
+FORMAT = "2"
 PREDICATE_TYPE: Final = "https://compute-evidence.dev/compute-evidence/v1"
 
 STEP = 3
@@ -89,11 +91,12 @@ def subjects(predicate: Any) -> tuple[Subject, ...]:
     `predicate` is the JSON of an Evidence. Named and digested are
 
     - `samples/<device>/<row>`: `measurements[i].visits` of each row that has visits
+    - `held/<device>/<row>`: `measurements[i].held` of each row that was held under load
     - `telemetry`: `telemetry`
     - `device/<selector>`: `devices[i]`
 
     The bytes are those of `to_bytes`: compact, keys in the order of the file, UTF-8. Samples and telemetry
-    hold strings only, so `jq -cj .predicate.telemetry | sha256sum` gives the same digest.
+    hold strings and short integers only, so `jq -cj .predicate.telemetry | sha256sum` gives the same digest.
     Raises EvidenceInvalid where two of them would have the same name.
     """
     found = tuple(
@@ -111,6 +114,8 @@ def _parts(predicate: Any) -> Iterator[tuple[str, object]]:
     for measurement in predicate["measurements"]:
         if measurement["visits"]:
             yield f"samples/{_row(measurement['workload'])}", measurement["visits"]
+        if measurement["held"]:
+            yield f"held/{_row(measurement['workload'])}", measurement["held"]
     yield "telemetry", predicate["telemetry"]
     for device in predicate["devices"]:
         yield f"device/{device['selector']}", device

@@ -9,12 +9,16 @@ from bench.evidence.statement import FORMAT
 from bench.terms import (
     Check,
     Claim,
+    Condition,
     ConvShape,
     Cost,
     Declaration,
     Delivered,
     Device,
+    Diagnostic,
     Digest,
+    Drift,
+    Energy,
     Estimate,
     Evidence,
     Fact,
@@ -23,10 +27,20 @@ from bench.terms import (
     Form,
     GemmShape,
     Harness,
+    Level,
     Measurement,
+    Meter,
+    MeterReading,
+    Pair,
+    Pass,
     Reading,
+    Roof,
     Sample,
+    Schedule,
+    Sensor,
+    Telemetry,
     Threshold,
+    Transfer,
     Trial,
     Verdict,
     Visit,
@@ -47,6 +61,38 @@ STATED = Declaration(
     verified=False,
     contradicted_by=None,
     remark=None,
+)
+SCHEDULE = Schedule(
+    visits=5,
+    sample_ns=20_000_000,
+    settle_least_ns=200_000_000,
+    settle_most_ns=600_000_000,
+    window_ns=10**9,
+    launch_most_ns=10**8,
+    probe_ns=20_000_000,
+    refine_ns=10**9,
+    limit_ns=130 * 10**9,
+    hold_ns=0,
+    half_width=0.01,
+)
+TELEMETRY = Telemetry(
+    origin_unix_us=1_767_323_045_000_000,
+    period_ns=10**8,
+    readings=(
+        Reading(at_ns=0, busy_us=10, own_us=5, steal_us=0),
+        Reading(at_ns=10**9, busy_us=20, own_us=15, steal_us=0),
+    ),
+    sensors=(
+        Sensor(
+            name="memory", unit="B", source="/proc/meminfo", every=2, levels=(Level(value=7),), reason=None
+        ),
+        Sensor(name="energy", unit="uJ", source="/sys", every=1, levels=(), reason="not-permitted"),
+    ),
+    meter=Meter(
+        file="meter.csv",
+        sha256="2" * 64,
+        readings=(MeterReading(at_ns=-5, energy_uj=1), MeterReading(at_ns=2 * 10**9, energy_uj=9)),
+    ),
 )
 CHECK = Check(launches=4, compared=64, wrong=0, off_by_one=0, real_compared=8, real_error_ppm=0.06)
 
@@ -80,20 +126,36 @@ def measured_row(count: int = 3) -> Measurement:
         ),
         cost=Cost(ops=2 * 512**3, bytes=3 * 4 * 512**2),
         tried=(
-            Trial(shape=shape, ops_per_s=2e12),
-            Trial(shape=GemmShape(m=8192, n=8192, k=8192), ops_per_s=None, reason="does-not-fit"),
+            Trial(shape=shape, round=0, ops_per_s=(2e12, 2.1e12), spent_ns=9 * 10**7, reason=None),
+            Trial(
+                shape=GemmShape(m=8192, n=8192, k=8192),
+                round=1,
+                ops_per_s=(),
+                spent_ns=0,
+                reason="does-not-fit",
+            ),
         ),
         before=CHECK,
         probe=CHECK,
         visits=(
-            Visit(settle=(), settle_ended="settled", samples=samples(count), ended="time"),
+            Visit(
+                settle=(),
+                settle_ended="settled",
+                samples=samples(count),
+                device_ns=tuple(998_000 + index for index in range(count)),
+                clocks_hz=(3_460_000_000, 3_470_000_000),
+                ended="time",
+            ),
             Visit(
                 settle=samples(1, 5 * 10**9),
                 settle_ended="settled",
                 samples=samples(count, 6 * 10**9),
+                device_ns=(),
+                clocks_hz=(),
                 ended="time",
             ),
         ),
+        held=None,
         timed=CHECK,
         ended="complete",
         findings=(
@@ -122,6 +184,7 @@ def row_without_samples() -> Measurement:
         before=None,
         probe=None,
         visits=(),
+        held=None,
         timed=None,
         ended="not-measured",
         findings=(
@@ -162,11 +225,30 @@ def evidence() -> Evidence:
         rules=Digest(name="tw-ai-hardware-2024", sha256="1" * 64),
         profiles=(),
         asked=("fp32", "int8"),
+        schedule=SCHEDULE,
+        clock=Fact(name="clock", value="imul-chain/3-cycles/an-arch", source="numba 0.68.1"),
         measurements=(measured_row(), row_without_samples()),
-        telemetry=(
-            Reading(at_ns=0, busy_us=10, own_us=5, steal_us=0),
-            Reading(at_ns=10**9, busy_us=20, own_us=15, steal_us=0),
+        memory=(
+            Transfer(
+                device="cpu",
+                operation="triad",
+                footprint_bytes=3 * 2**20,
+                moved_bytes=6 * 2**20,
+                passes=(Pass(ns=1000), Pass(ns=1001)),
+                reason=None,
+            ),
         ),
+        diagnostics=(
+            Diagnostic(
+                device="cpu",
+                row="torch_gemm/fp32/mm",
+                name="zeros",
+                detail="",
+                pairs=(Pair(usual_ns=10, other_ns=9),),
+                reason=None,
+            ),
+        ),
+        telemetry=TELEMETRY,
         delivered=(
             Delivered(
                 device="cpu",
@@ -181,6 +263,12 @@ def evidence() -> Evidence:
                 best=2.2e12,
                 ceiling=None,
                 ceiling_reason="unknown-cpu",
+                roof=Roof(intensity=85.3, bandwidth=4e10, ops_per_s=3.4e12, bound="memory"),
+                roof_reason=None,
+                energy=Energy(source="wall meter", joules=1.5, seconds=2.0, ops_per_j=1e12),
+                energy_reason=None,
+                per_second=(2e12, 1.9e12),
+                drift=Drift(first=2e12, last=1.9e12, ratio=0.95),
                 counts=True,
                 reason=None,
             ),
@@ -188,6 +276,18 @@ def evidence() -> Evidence:
         figures=(
             Figure(device="cpu", precision="fp32", row="torch_gemm/fp32/mm", estimate=ESTIMATE, reason=None),
             Figure(device="cpu", precision="int8", row=None, estimate=None, reason="no-row-counts"),
+        ),
+        conditions=(
+            Condition(
+                device="cpu",
+                row="torch_gemm/fp32/mm",
+                name="zeros",
+                detail="",
+                ratio=1.1,
+                low=1.0,
+                high=1.2,
+                reason=None,
+            ),
         ),
         verdict=Verdict(
             method="verdict/1",

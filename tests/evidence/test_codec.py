@@ -43,10 +43,13 @@ def test_evidence_survives_writing_and_reading(evidence: Evidence) -> None:
 
 
 def test_fields_are_camel_case_in_their_order(evidence: Evidence) -> None:
-    assert list(encode(evidence))[-4:] == ["delivered", "figures", "verdict", "doesNotShow"]
-    assert encode(Trial(shape=GemmShape(m=1, n=2, k=3), ops_per_s=1.0)) == {
+    assert list(encode(evidence))[-4:] == ["figures", "conditions", "verdict", "doesNotShow"]
+    trial = Trial(shape=GemmShape(m=1, n=2, k=3), round=1, ops_per_s=(1.0,), spent_ns=5, reason=None)
+    assert encode(trial) == {
         "shape": {"m": 1, "n": 2, "k": 3},
-        "opsPerS": 1.0,
+        "round": 1,
+        "opsPerS": [1.0],
+        "spentNs": 5,
         "reason": None,
     }
 
@@ -66,7 +69,7 @@ def test_samples_are_written_by_columns(evidence: Evidence) -> None:
 
 def test_a_series_holds_integers_beyond_doubles() -> None:
     sample = Sample(start_ns=2**64 + 1, host_ns=-3, raw_ns=0, cpu_ns=0, launches=1, real=0)
-    visit = Visit(settle=(), settle_ended="x", samples=(sample,), ended="x")
+    visit = Visit(settle=(), settle_ended="x", samples=(sample,), device_ns=(), clocks_hz=(), ended="x")
     assert decode(Visit, encode(visit), step=3) == visit
 
 
@@ -83,7 +86,9 @@ def test_a_float_is_always_written_as_one() -> None:
 @pytest.mark.parametrize("shape", [GemmShape(m=1, n=2, k=3), encode])
 def test_shapes_are_told_apart_by_their_keys(shape: object) -> None:
     conv = ConvShape(batch=1, channels=2, filters=3, height=4, width=5, kernel=1, padding=0)
-    trial = Trial(shape=shape if isinstance(shape, GemmShape) else conv, ops_per_s=None, reason="r")
+    trial = Trial(
+        shape=shape if isinstance(shape, GemmShape) else conv, round=0, ops_per_s=(), spent_ns=0, reason="r"
+    )
     assert decode(Trial, encode(trial), step=3) == trial
 
 
