@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -27,8 +28,13 @@ def runs_on_reals(workload: Workload, visit: int, index: int) -> bool:
     """
     if not operands.has_reals(workload):
         return False
-    group = visit * _MOST_GROUPS + index // REAL_SHARE
-    return operands.random_below(workload, "real", group, (REAL_SHARE,))[0] == index % REAL_SHARE
+    return _real_place(workload, visit * _MOST_GROUPS + index // REAL_SHARE) == index % REAL_SHARE
+
+
+@lru_cache(maxsize=64)
+def _real_place(workload: Workload, group: int) -> int:
+    """Which sample of a group runs on reals: asked for each of them, between timed samples."""
+    return operands.random_below(workload, "real", group, (REAL_SHARE,))[0]
 
 
 def all_on_reals(workload: Workload, lengths: Sequence[int]) -> list[list[int]]:

@@ -1,6 +1,7 @@
-"""The ladder: the guard comes before a launch, everything tried is written down, the fastest is taken."""
+"""The search: the guard comes before a launch, everything tried is written down, the fastest is taken."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from scripted_device import (
@@ -18,12 +19,15 @@ from scripted_device import (
 
 from bench.measure import search
 from bench.measure.row import Row
-from bench.terms import GemmShape, Shape
+from bench.terms import ConvShape, GemmShape, Shape, Trial
 from bench.workload import opcount
+from bench.workload.ladder import Refinement
 
 TINY, MIDDLE, LARGE = (GemmShape(m=size, n=size, k=size) for size in (16, 32, 64))
 LADDER = (TINY, MIDDLE, LARGE)
 ROOM = 1 << 40
+HALVE = Refinement(rounds=((0.5, 2.0),), multiple=1, k_max=1 << 20)
+HALVE_TWICE = replace(HALVE, rounds=((0.5, 2.0), (0.5, 2.0)))
 
 
 def run(one: Row, kernel: ScriptedKernel, *, room: int = ROOM, **changes: int) -> list[float]:
@@ -45,18 +49,21 @@ def test_the_ladder_is_climbed_from_the_least_work_whatever_its_order() -> None:
     assert kernel.live == 0
 
 
-def test_the_three_fastest_shapes_are_probed_twice_and_no_other() -> None:
+def test_the_fastest_four_run_off_and_the_fastest_three_of_them_once_more() -> None:
     # The larger the shape, the higher its rate.
     kernel = scripted(lambda launch: round(opcount.ops(launch.shape) ** 0.8))
-    smallest = GemmShape(m=8, n=8, k=8)
-    run(row(kernel, ladder=(smallest, *LADDER)), kernel)
-    assert [event for event in kernel.events if event != "close"] == [
-        "prepare 8x8x8", "prepare 16x16x16", "prepare 32x32x32", "prepare 64x64x64",
-        "prepare 64x64x64", "prepare 32x32x32", "prepare 16x16x16",
+    smallest = [GemmShape(m=size, n=size, k=size) for size in (4, 8)]
+    one = row(kernel, ladder=(*smallest, *LADDER))
+    run(one, kernel)
+    assert [event.removeprefix("prepare ") for event in kernel.events if event != "close"] == [
+        "4x4x4", "8x8x8", "16x16x16", "32x32x32", "64x64x64",
+        "64x64x64", "32x32x32", "16x16x16", "8x8x8",
+        "64x64x64", "32x32x32", "16x16x16",
     ]  # fmt: skip
+    assert [len(trial.ops_per_s) for trial in one.tried] == [1, 2, 3, 3, 3]
 
 
-def test_a_shape_disturbed_in_its_first_probe_is_taken_by_its_second() -> None:
+def test_a_shape_disturbed_in_its_first_probe_is_taken_by_the_run_off() -> None:
     # The middle shape is the fastest by far, but its first probe (two launches and a warm-up) stalls.
     seen = Counter[Shape]()
 
@@ -69,6 +76,29 @@ def test_a_shape_disturbed_in_its_first_probe_is_taken_by_its_second() -> None:
     one = row(kernel, ladder=LADDER)
     run(one, kernel, probe_ns=1)
     assert one.workload.shape == MIDDLE
+
+
+def test_a_lucky_first_probe_wins_nothing() -> None:
+    # The clock stumbles in the smallest shape's first probe, which then seems fifty times as fast.
+    seen = Counter[Shape]()
+
+    def script(launch: Launch) -> int:
+        seen[launch.shape] += 1
+        lucky = launch.shape == TINY and seen[TINY] <= 3
+        return max(1, opcount.ops(launch.shape) // (50 if lucky else 2 if launch.shape == MIDDLE else 1))
+
+    kernel = scripted(script)
+    one = row(kernel, ladder=LADDER)
+    run(one, kernel, probe_ns=1)
+    assert one.workload.shape == MIDDLE
+
+
+def test_a_row_far_behind_another_of_its_precision_is_neither_refined_nor_run_off() -> None:
+    kernel = scripted()
+    one = row(kernel, ladder=LADDER, refinement=HALVE)
+    search.search(one, kernel.clock, schedule(), ROOM, lambda _rate: None, best_so_far=2e9)
+    assert [(trial.round, len(trial.ops_per_s)) for trial in one.tried] == [(0, 1)] * 3
+    assert one.ended == "not-started"
 
 
 def test_the_fastest_shape_is_taken_with_its_launch_time() -> None:
@@ -84,8 +114,13 @@ def test_every_shape_is_in_the_evidence_with_its_rate() -> None:
     kernel = scripted()
     one = row(kernel, ladder=LADDER)
     told = run(one, kernel)
-    assert [(t.shape, t.ops_per_s, t.reason) for t in one.tried] == [(s, 1e9, None) for s in LADDER]
-    assert told == [1e9] * 6
+    assert [(t.shape, t.ops_per_s, t.reason) for t in one.tried] == [
+        (TINY, (1e9, 1e9, 1e9), None),
+        (MIDDLE, (1e9, 1e9, 1e9), None),
+        (LARGE, (1e9, 1e9, 1e9), None),
+    ]
+    assert told == [1e9] * 9
+    assert sum(trial.spent_ns for trial in one.tried) == kernel.clock.now_ns
 
 
 def test_a_shape_predicted_too_slow_is_not_launched_and_says_so() -> None:
@@ -156,15 +191,15 @@ def test_a_probe_is_one_untimed_launch_and_as_many_as_fit_its_time() -> None:
     kernel.script = lambda _launch: 50 * MS if len(kernel.launched) == 1 else MS // 4
     one = row(kernel)
     run(one, kernel)
-    # The fastest shapes are probed again: another untimed launch, and four.
-    assert len(kernel.launched) == 1 + 4 + 1 + 4
+    # A shape alone has nobody to run off against.
+    assert len(kernel.launched) == 1 + 4
     assert one.launch_ns == MS / 4
 
 
 def test_a_launch_longer_than_the_probe_is_timed_twice_at_least() -> None:
     kernel = scripted(constant(5 * MS))
     run(row(kernel), kernel)
-    assert len(kernel.launched) == 2 * (1 + 2)
+    assert len(kernel.launched) == 1 + 2
 
 
 def test_a_clock_that_stands_still_ends_the_probe_instead_of_hanging() -> None:
@@ -174,3 +209,123 @@ def test_a_clock_that_stands_still_ends_the_probe_instead_of_hanging() -> None:
     run(one, kernel)
     assert one.ended == "refused"
     assert "stood still" in str(one.findings[0].numbers["detail"])
+
+
+# ------------------------------------------------------------------------------------------- refining
+
+
+def shapes_of(one: Row, number: int) -> list[Shape]:
+    return [trial.shape for trial in one.tried if trial.round == number]
+
+
+def test_each_dimension_of_the_best_rung_is_varied_alone() -> None:
+    kernel = scripted()
+    one = row(kernel, ladder=(MIDDLE,), refinement=HALVE)
+    run(one, kernel)
+    assert shapes_of(one, 1) == [
+        replace(MIDDLE, m=16), replace(MIDDLE, m=64), replace(MIDDLE, n=16), replace(MIDDLE, n=64),
+        replace(MIDDLE, k=16), replace(MIDDLE, k=64),
+    ]  # fmt: skip
+
+
+def test_a_better_shape_beside_the_best_rung_is_found_and_measured() -> None:
+    # Four times as fast where m is 128, which no rung has.
+    kernel = scripted(
+        lambda launch: round(opcount.ops(launch.shape) ** 0.9) // (4 if launch.shape.m == 128 else 1)
+    )
+    one = row(kernel, ladder=LADDER, refinement=HALVE_TWICE)
+    run(one, kernel)
+    assert (one.workload.shape.m, shapes_of(one, 1)[1]) == (128, replace(LARGE, m=128))
+
+
+def test_the_second_round_starts_from_the_best_of_the_first_and_repeats_no_shape() -> None:
+    kernel = scripted(lambda launch: round(opcount.ops(launch.shape) / launch.shape.m))
+    one = row(kernel, ladder=(MIDDLE,), refinement=HALVE_TWICE)
+    run(one, kernel)
+    base = replace(MIDDLE, m=64)
+    assert shapes_of(one, 2) == [
+        replace(base, m=128), replace(base, n=16), replace(base, n=64),
+        replace(base, k=16), replace(base, k=64),
+    ]  # fmt: skip
+
+
+def test_refinement_ends_with_its_time_and_the_run_off_still_comes() -> None:
+    kernel = scripted()
+    one = row(kernel, ladder=(MIDDLE,), refinement=HALVE)
+    # A neighbour's probe takes more than a millisecond.
+    run(one, kernel, refine_ns=MS)
+    assert len(shapes_of(one, 1)) == 1
+    assert len(one.tried[0].ops_per_s) == 3
+
+
+def test_no_neighbour_sums_more_products_than_the_operands_stay_exact_for() -> None:
+    narrow = replace(HALVE, k_max=32)
+    assert all(shape.k <= 32 for shape in narrow.neighbours(MIDDLE, 1))
+    conv = ConvShape(batch=1, channels=3, filters=8, height=9, width=9, kernel=3, padding=0)
+    assert all(opcount.reduction(shape) <= 32 for shape in narrow.neighbours(conv, 1))
+
+
+def test_neighbours_are_multiples_of_what_suits_the_device_once_they_are_that_large() -> None:
+    aligned = Refinement(rounds=((0.75, 1.5),), multiple=64, k_max=1 << 20)
+    found = aligned.neighbours(GemmShape(m=512, n=192, k=64), 1)
+    assert [(s.m, s.n, s.k) for s in found] == [
+        (384, 192, 64), (768, 192, 64), (512, 128, 64), (512, 256, 64), (512, 192, 48),
+    ]  # fmt: skip
+
+
+def test_an_image_smaller_than_its_kernel_is_no_neighbour() -> None:
+    smallest = ConvShape(batch=1, channels=2, filters=2, height=3, width=3, kernel=3, padding=0)
+    assert all(shape.height >= 3 for shape in HALVE.neighbours(smallest, 1))
+
+
+# ---------------------------------------------------------------------------------- what verify follows
+
+
+def searched(**changes: int) -> tuple[Row, tuple[Trial, ...]]:
+    kernel = scripted(lambda launch: round(opcount.ops(launch.shape) ** 0.9))
+    one = row(kernel, ladder=LADDER, refinement=HALVE_TWICE)
+    run(one, kernel, **changes)
+    return one, one.tried
+
+
+@pytest.mark.parametrize("refine_ns", [1, 12 * MS, 15 * MS, 1000 * MS])
+def test_what_a_search_has_tried_follows_whenever_its_time_ended(refine_ns: int) -> None:
+    _, tried = searched(refine_ns=refine_ns)
+    assert search.follows(LADDER, HALVE_TWICE, tried)
+
+
+def test_a_trial_left_out_added_or_moved_does_not_follow() -> None:
+    _, tried = searched()
+    assert not search.follows(LADDER, HALVE_TWICE, tried[1:])
+    assert not search.follows(LADDER, HALVE_TWICE, (*tried[:4], *tried[5:]))
+    assert not search.follows(LADDER, HALVE_TWICE, (*tried[:3], tried[4], tried[3], *tried[5:]))
+    assert not search.follows(LADDER, HALVE, tried)
+    strange = replace(tried[-1], shape=GemmShape(m=7, n=7, k=7))
+    assert not search.follows(LADDER, HALVE_TWICE, (*tried, strange))
+
+
+def test_a_slow_shape_let_into_the_run_off_does_not_follow() -> None:
+    _, tried = searched()
+    slow = min(range(len(tried)), key=lambda index: tried[index].ops_per_s[0])
+    lifted = replace(tried[slow], ops_per_s=(*tried[slow].ops_per_s, 1e12))
+    assert not search.follows(LADDER, HALVE_TWICE, (*tried[:slow], lifted, *tried[slow + 1 :]))
+
+
+def trial(shape: Shape, *ops_per_s: float) -> Trial:
+    return Trial(shape=shape, round=0, ops_per_s=ops_per_s, spent_ns=1, reason=None)
+
+
+@pytest.mark.parametrize(
+    ("tried", "best"),
+    [
+        ((trial(TINY, 9e9), trial(LARGE, 2e9, 2e9)), LARGE),
+        ((trial(TINY, 9e9, 1e9, 1e9), trial(LARGE, 2e9, 2e9, 2e9)), LARGE),
+        ((trial(TINY, 3.4e9, 3.8e9, 1.9e9), trial(LARGE, 3.1e9, 3.3e9, 3.3e9)), TINY),
+        ((trial(TINY, 1e9, 3e9), trial(LARGE, 2e9, 2e9)), TINY),
+    ],
+    ids=["furthest", "lucky once", "disturbed once", "better of two"],
+)
+def test_one_lucky_or_disturbed_probe_chooses_nothing(tried: tuple[Trial, ...], best: Shape) -> None:
+    picked = search.chosen(tried)
+    assert picked is not None
+    assert picked.shape == best
