@@ -1,56 +1,68 @@
 """When a rate has settled, when a row has been measured enough, and what ended it: pure rules."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import combinations, pairwise
 
 from bench.measure import stats
-from bench.terms import Estimate, Sample
+from bench.terms import Estimate, Sample, Schedule
 from bench.units import NS_PER_S
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """How long each part of a measurement takes; all times in ns of the host clock.
-
-    `visits` is the least number of visits to every row; more are paid while `limit_ns` of the whole
-    run allows and a row's half-width is above `half_width`.
-    """
-
-    visits: int
-    sample_ns: int
-    settle_least_ns: int
-    settle_most_ns: int
-    window_ns: int
-    launch_most_ns: int
-    probe_ns: int
-    limit_ns: int
-    half_width: float
-
-    @property
-    def least_visit_ns(self) -> int:
-        """A visit of the least samples, with the least of settling before it."""
-        return (LEAST_SAMPLES + 2 * _STRETCH) * self.sample_ns
-
+# The longest run, its held windows included, in seconds. Every sample and reading is kept, up to 4.5 kB a
+# second: some three hours fill the largest file that is read.
+LONGEST_S = 2 * 3600
 
 # Two neighbouring stretches of a settled rate differ by less than this; a device that still warms up,
 # boosts or takes cores back from another thread pool moves by more.
 _DRIFT = 0.01
 _STRETCH = 4
+# A difference of two means beyond so many of its standard errors is more than scatter.
+_ERRORS = 2
+# Of the 28 pairs of the last 8 samples, rising less falling ones (Kendall's S): so many one way are a
+# trend. In a series without one they come in 3.1 % of cases (Kendall, Biometrika 30, 1938).
+_TREND = 18
 
 
 def settled(samples: Sequence[Sample], ops: int, schedule: Schedule) -> str | None:
     """Why settling may end now ("settled", "settle-limit"), or None to go on.
 
-    The last stretch of samples is held against the one before it, once the least time has passed.
+    Once the least time has passed, the last stretch of samples is held against the one before it. The
+    rate has settled when they differ by no more than 1 %, or than the samples' own scatter explains,
+    and when no trend runs through both.
     """
     elapsed = sum(sample.host_ns for sample in samples)
     if elapsed >= schedule.settle_most_ns:
         return "settle-limit"
     if elapsed < schedule.settle_least_ns or len(samples) < 2 * _STRETCH:
         return None
-    last = stats.rate(samples[-_STRETCH:], ops)
-    before = stats.rate(samples[-2 * _STRETCH : -_STRETCH], ops)
-    return "settled" if abs(last - before) <= _DRIFT * before else None
+    recent = samples[-2 * _STRETCH :]
+    before, last = stats.rate(recent[:_STRETCH], ops), stats.rate(recent[_STRETCH:], ops)
+    rates = [stats.rate([sample], ops) for sample in recent]
+    if abs(last - before) > max(_DRIFT * before, _ERRORS * _standard_error(rates)):
+        return None
+    # Waiting helps against a trend that moves the rate within the time there is to wait, not against
+    # one of minutes: that one is the measurement's to show.
+    span_ns = sum(sample.host_ns for sample in recent) / 2
+    expected = abs(last - before) / before * schedule.settle_most_ns / span_ns
+    return None if expected > _DRIFT and _has_trend(rates) else "settled"
+
+
+def _standard_error(rates: Sequence[float]) -> float:
+    """Of the difference of the two stretches' means, from the differences of successive samples.
+
+    Their mean square is twice the variance where the level holds (von Neumann, Annals of Mathematical
+    Statistics 12:4, 1941), and a step enters it once: the step does not pass for scatter, as it would
+    if the stretches' own deviations were taken.
+    """
+    squares = [(after - before) * (after - before) for before, after in pairwise(rates)]
+    variance = math.fsum(squares) / len(squares) / 2
+    return math.sqrt(variance * 2 / _STRETCH)
+
+
+def _has_trend(rates: Sequence[float]) -> bool:
+    rising = sum((later > earlier) - (later < earlier) for earlier, later in combinations(rates, 2))
+    return abs(rising) >= _TREND
 
 
 def enough(
@@ -74,14 +86,28 @@ def launches_per_sample(launch_ns: float, schedule: Schedule) -> int:
 
 # The least samples of a window: one in eight runs on real-valued operands.
 LEAST_SAMPLES = 8
+# Of a run's time refining takes this share at most, all rows together.
+_REFINING = 0.045
 # Opening the rows (search, checks) takes about this share of a run; it is known better afterwards.
 OPENING = 0.25
 # What a visit takes beyond its window, as a share of the least settling time: rates often need longer.
 _SETTLING = 1.6
 
 
-def schedule(rows: int, limit_s: float, *, quick: bool) -> Schedule:
-    """The schedule of a run of `rows` rows that is to end within about `limit_s`."""
+LONGEST_SETTLE_NS = NS_PER_S // 5
+LONGEST_WINDOW_NS = NS_PER_S
+
+
+def least_visit_ns(schedule: Schedule) -> int:
+    """A visit of the least samples, with the least of settling before it."""
+    return (LEAST_SAMPLES + 2 * _STRETCH) * schedule.sample_ns
+
+
+def schedule(rows: int, limit_s: float, *, quick: bool, hold_s: float = 0.0) -> Schedule:
+    """The schedule of a run of `rows` rows whose visits are to end within about `limit_s`.
+
+    A window that is held for `hold_s` comes on top of it.
+    """
     sample_ns = (10 if quick else 20) * 1_000_000
     first = Schedule(
         visits=5,
@@ -90,13 +116,17 @@ def schedule(rows: int, limit_s: float, *, quick: bool) -> Schedule:
         settle_most_ns=0,
         window_ns=0,
         launch_most_ns=0,
-        probe_ns=(20 if quick else 60) * 1_000_000,
+        probe_ns=20_000_000,
+        refine_ns=int(limit_s * _REFINING * NS_PER_S) // max(1, rows),
         limit_ns=int(limit_s * NS_PER_S),
+        hold_ns=int(hold_s * NS_PER_S),
         half_width=0.01,
     )
     paced = pace(first, rows, int(limit_s * (1 - OPENING) * NS_PER_S))
-    # A launch may take what leaves a window its least samples: longer shapes are not tried.
-    return replace(paced, launch_most_ns=paced.window_ns // LEAST_SAMPLES)
+    # A launch may take what leaves a window its least samples, and settling two looks at two stretches:
+    # longer shapes are not tried.
+    most_ns = min(paced.window_ns // LEAST_SAMPLES, paced.settle_most_ns // (4 * _STRETCH))
+    return replace(paced, launch_most_ns=most_ns)
 
 
 def pace(schedule: Schedule, rows: int, left_ns: int) -> Schedule:
@@ -106,11 +136,13 @@ def pace(schedule: Schedule, rows: int, left_ns: int) -> Schedule:
     a processor's clock follows its load), windows up to a second: beyond it, more visits tell more.
     """
     visit_ns = left_ns // (max(1, rows) * schedule.visits)
-    settle_ns = min(NS_PER_S // 5, visit_ns // 4)
+    # At the very least what two stretches take: a visit that cannot settle measures the switch before it.
+    least_ns = -(-2 * _STRETCH * schedule.sample_ns // 3)
+    settle_ns = max(least_ns, min(LONGEST_SETTLE_NS, visit_ns // 4))
     window_ns = max(LEAST_SAMPLES * schedule.sample_ns, visit_ns - int(_SETTLING * settle_ns))
     return replace(
         schedule,
         settle_least_ns=settle_ns,
         settle_most_ns=3 * settle_ns,
-        window_ns=min(NS_PER_S, window_ns),
+        window_ns=min(LONGEST_WINDOW_NS, window_ns),
     )
