@@ -13,7 +13,6 @@ import numpy as np
 from bench.errors import CannotMeasure
 from bench.measure.loop import Loop
 from bench.measure.row import Row
-from bench.measure.stopping import Schedule
 from bench.terms import (
     Device,
     Fact,
@@ -21,11 +20,15 @@ from bench.terms import (
     Form,
     GemmShape,
     Operation,
+    Reading,
+    Schedule,
     Shape,
+    Telemetry,
     Unavailable,
     Workload,
 )
 from bench.workload import accuracy, opcount, operands
+from bench.workload.ladder import Refinement
 
 MS = 1_000_000
 SEED = "5c" * 16
@@ -65,11 +68,13 @@ class ScriptedClock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """What a script is asked about: when the launch begins, and what it runs on."""
+    """What a script is asked about: when the launch begins, what it runs on, and on how many threads."""
 
     at_ns: int
     shape: Shape
     real: bool
+    operand_set: str
+    threads: int
 
 
 Script = Callable[[Launch], int]
@@ -119,6 +124,8 @@ class ScriptedKernel:
 
     `fail_after(n, error)` raises at the n-th launch from then on. An `asynchronous` device works when
     it is waited for; `finish_waits` and `read_waits` say whether finish and a read of outputs do wait.
+    A device with a clock of its own runs it at the factor `device_clock` of the true time. Like torch it
+    has one number of `threads` for all that was prepared, the last one asked for.
     """
 
     clock: ScriptedClock
@@ -130,18 +137,21 @@ class ScriptedKernel:
     finish_waits: bool = True
     read_waits: bool = True
     enqueue_ns: int = 1000
+    device_clock: float | None = None
     events: list[str] = field(default_factory=list)
     launched: list[tuple[int, bool]] = field(default_factory=list)
     backend: str = "scripted"
     operation: Operation = "gemm"
     families: tuple[Family, ...] = ("cpu",)
     live: int = 0
+    threads: int = 0
     _failure: tuple[int, BaseException] | None = None
 
     def unavailable(self, form: Form, device: Device) -> Unavailable | None:  # noqa: ARG002
         return None
 
     def prepare(self, workload: Workload, *, threads: int, real: bool) -> "ScriptedPrepared":  # noqa: ARG002
+        self.threads = threads
         reason = self.refuses(workload)
         if reason is not None:
             raise CannotMeasure(reason)
@@ -167,6 +177,14 @@ class ScriptedPrepared:
     workload: Workload
     _pending: list[tuple[int, bool]] = field(default_factory=list)
     _shown: tuple[int, bool] | None = None
+    _marked_ns: int = 0
+
+    def mark(self) -> None:
+        self._marked_ns = self.kernel.clock.now_ns
+
+    def device_ns(self) -> int | None:
+        factor = self.kernel.device_clock
+        return None if factor is None else round((self.kernel.clock.now_ns - self._marked_ns) * factor)
 
     def launch(self, index: int, *, real: bool) -> None:
         self.kernel.note(index, real=real)
@@ -178,7 +196,13 @@ class ScriptedPrepared:
 
     def _work(self) -> None:
         for index, real in self._pending:
-            launch = Launch(at_ns=self.kernel.clock.now_ns, shape=self.workload.shape, real=real)
+            launch = Launch(
+                at_ns=self.kernel.clock.now_ns,
+                shape=self.workload.shape,
+                real=real,
+                operand_set=self.workload.form.operand_set,
+                threads=self.kernel.threads,
+            )
             self.kernel.clock.advance(self.kernel.script(launch))
             self._shown = (index, real)
         self._pending.clear()
@@ -228,9 +252,15 @@ def workload(
     )
 
 
-def row(kernel: ScriptedKernel, form: Form = FP32, *, ladder: Sequence[Shape] = (SMALL,)) -> Row:
+def row(
+    kernel: ScriptedKernel,
+    form: Form = FP32,
+    *,
+    ladder: Sequence[Shape] = (SMALL,),
+    refinement: Refinement | None = None,
+) -> Row:
     chosen = workload(form, shape=ladder[0], kernel=kernel.name)
-    return Row(workload=chosen, kernel=kernel, ladder=tuple(ladder), threads=2)
+    return Row(workload=chosen, kernel=kernel, ladder=tuple(ladder), threads=2, refinement=refinement)
 
 
 def schedule(**changes: int | float) -> Schedule:
@@ -243,7 +273,9 @@ def schedule(**changes: int | float) -> Schedule:
         "window_ns": 16 * MS,
         "launch_most_ns": 2 * MS,
         "probe_ns": MS,
+        "refine_ns": 1000 * MS,
         "limit_ns": 1000 * MS,
+        "hold_ns": 0,
         "half_width": 0.01,
     }
     return Schedule(**(values | changes))  # type: ignore[arg-type]
@@ -255,10 +287,14 @@ def loop(clock: ScriptedClock, watcher: Watcher | None = None, **changes: int | 
         schedule=schedule(**changes),
         room=1 << 40,
         progress=watcher or Watcher(),
-        before_visit=lambda: None,
-        after_visit=lambda: None,
+        after_visit=lambda _schedule: None,
         origin_ns=clock.host_ns(),
     )
+
+
+def telemetry(*readings: Reading) -> Telemetry:
+    """What was read, without sensors and without a meter."""
+    return Telemetry(origin_unix_us=0, period_ns=100 * MS, readings=readings, sensors=(), meter=None)
 
 
 def device(*, threads: int = 2, cpus: int = 2, selector: str = "cpu") -> Device:
@@ -276,7 +312,9 @@ def device(*, threads: int = 2, cpus: int = 2, selector: str = "cpu") -> Device:
     )
 
 
-def run_rows(the_loop: Loop, rows: list[Row]) -> None:
-    """Both halves of a run, as `bench run` takes them, without pacing in between."""
+def run_rows(the_loop: Loop, rows: list[Row], *, hold: Sequence[Row] | None = None) -> None:
+    """All parts of a run, as `bench run` takes them, without pacing; all rows are held if any is to be."""
     the_loop.open(rows)
     the_loop.visit(rows)
+    if the_loop.schedule.hold_ns:
+        the_loop.hold(rows if hold is None else hold)

@@ -1,15 +1,16 @@
 """The phases of one measurement, and their order through a run.
 
-    open     search the ladder, prepare the best shape, check its outputs, probe its arithmetic
+    open     search for the best shape, prepare it, check its outputs, probe its arithmetic
     visit    settle until the rate stands still, measure one window, check its outputs; all samples are kept
+    hold     settle once more, then one long window without a pause
     close    release the operands
 
 Rows are opened one after the other and then visited in turn, at least five times each, so that every
 row meets the machine in several of its states. Nothing here knows a backend or a device.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from bench.devices.clock import Clock, together
@@ -17,9 +18,8 @@ from bench.errors import CannotMeasure
 from bench.measure import row as rows
 from bench.measure import search, stats, stopping
 from bench.measure.row import Row
-from bench.measure.stopping import Schedule
 from bench.precision import precision
-from bench.terms import Sample, Visit
+from bench.terms import Sample, Schedule, Visit
 from bench.workload import accuracy, operands, sampling
 from bench.workload.accuracy import Outputs
 
@@ -32,36 +32,86 @@ class Progress(Protocol):
     def rate(self, row: Row, ops_per_s: float) -> None: ...
 
 
+# Samples of a held window: ten a second, so that hours of them stay small and each second has some.
+_HELD_SAMPLE_NS = 100_000_000
+
+
+@dataclass(slots=True, kw_only=True)
+class _Window:
+    """A visit while it goes on."""
+
+    settle: list[Sample] = field(default_factory=list)
+    settle_ended: str = "interrupted"
+    samples: list[Sample] = field(default_factory=list)
+    device_ns: list[int] = field(default_factory=list)
+    clocks_hz: tuple[int, ...] = ()
+    seen: list[Outputs] = field(default_factory=list)
+    ended: str = "backend-failed"
+
+    def visit(self) -> Visit:
+        return Visit(
+            settle=tuple(self.settle),
+            settle_ended=self.settle_ended,
+            samples=tuple(self.samples),
+            device_ns=tuple(self.device_ns),
+            clocks_hz=self.clocks_hz,
+            ended=self.ended,
+        )
+
+
 @dataclass(slots=True, kw_only=True)
 class Loop:
-    """Runs rows on one device. `after_visit` is called with nothing being timed (telemetry, saving)."""
+    """Runs rows on one device. `after_visit` is called with nothing being timed (saving).
+
+    `read_clocks` gives the clock in Hz of each core in use; it is called when a window has just ended.
+    Samples count their time from `origin_ns`, the schedule's limit from `begun_ns`.
+    """
 
     clock: Clock
     schedule: Schedule
     room: int
     progress: Progress
-    before_visit: Callable[[], None]
-    after_visit: Callable[[], None]
+    after_visit: Callable[[Schedule], None]
+    read_clocks: Callable[[], tuple[int, ...]] = lambda: ()
     origin_ns: int = field(default=0)
+    begun_ns: int = field(default=0)
 
     def open(self, all_rows: list[Row]) -> None:
         """Open every row that the plan has not refused. KeyboardInterrupt passes through."""
-        share = self.room // max(1, len(all_rows))
+        share = self.room // max(1, sum(row.ended == "not-started" for row in all_rows))
+        best: dict[tuple[str, str], float] = {}
         for row in all_rows:
             if row.ended == "not-started":
-                self._open(row, share)
+                same = row.workload.device, row.workload.precision
+                self._open(row, share, best.get(same, 0.0))
+                fastest = search.fastest(row.tried)
+                if fastest is not None and _may_count(row):
+                    best[same] = max(best.get(same, 0.0), fastest.ops_per_s[0])
 
     def visit(self, all_rows: list[Row]) -> None:
         """Visit the opened rows in turn until each has enough. KeyboardInterrupt passes through."""
         while waiting := [row for row in all_rows if row.ended == "measuring"]:
             for row in waiting:
-                self.before_visit()
+                # Those before it in this round may have used the time up.
+                self._conclude(row)
+                if row.ended != "measuring":
+                    continue
                 try:
                     self._visit(row)
-                    self._conclude(row)
                 except rows.BACKEND_ERRORS as error:
                     row.refuse("backend-failed", str(error))
-                self.after_visit()
+                else:
+                    self._conclude(row)
+                self.after_visit(self.schedule)
+
+    def hold(self, chosen: Sequence[Row]) -> None:
+        """Keep each of these rows under load for the schedule's hold_ns."""
+        for row in chosen:
+            try:
+                self._hold(row)
+            except rows.BACKEND_ERRORS as error:
+                row.refuse("backend-failed", str(error))
+            self.after_visit(self.schedule)
 
     def close(self, all_rows: list[Row]) -> None:
         """Release all operands; a row that still wanted visits was interrupted."""
@@ -70,10 +120,13 @@ class Loop:
                 row.ended = "interrupted"
             row.close()
 
-    def _open(self, row: Row, room: int) -> None:
+    def _open(self, row: Row, room: int, best_so_far: float) -> None:
+        def tell(rate: float) -> None:
+            self.progress.rate(row, rate)
+
         try:
             self.progress.phase(row, "search", 0)
-            search.search(row, self.clock, self.schedule, room, lambda rate: self.progress.rate(row, rate))
+            search.search(row, self.clock, self.schedule, room, tell, best_so_far=best_so_far)
             if row.ended == "refused":
                 return
             self.progress.phase(row, "check", 0)
@@ -90,53 +143,62 @@ class Loop:
             row.refuse("backend-failed", str(error))
 
     def _visit(self, row: Row) -> None:
+        window = _Window()
+        try:
+            self._stay(row, window, self.schedule, len(row.visits) + 1)
+        finally:
+            if window.settle or window.samples:
+                row.visits.append(window.visit())
+
+    def _hold(self, row: Row) -> None:
+        """One long window, after a visit's settling; what is whole of it stays when it is interrupted."""
+        window = _Window()
+        try:
+            self._stay(row, window, held_window(self.schedule), 0)
+        finally:
+            if window.settle or window.samples:
+                row.held = window.visit()
+
+    def _stay(self, row: Row, window: _Window, schedule: Schedule, number: int) -> None:
         """Settle and measure one window. An interrupt keeps the samples that are whole, then goes on up."""
-        settle: list[Sample] = []
-        samples: list[Sample] = []
-        seen: list[Outputs] = []
-        ended = "backend-failed"
-        settle_ended = "interrupted"
-        number = len(row.visits) + 1
         try:
             self.progress.phase(row, "settle", number)
-            settle_ended = self._settle(row, settle)
-            self.progress.phase(row, "measure", number)
-            self._window(row, samples, seen)
-            ended = "window-full"
+            window.settle_ended = self._settle(row, window.settle)
+            self.progress.phase(row, "measure" if number else "hold", number)
+            self._measure(row, window, schedule)
+            window.clocks_hz = self.read_clocks()
+            window.ended = "window-full"
         except KeyboardInterrupt:
-            ended = "interrupted"
+            window.ended = "interrupted"
             raise
         finally:
-            for outputs in seen:
-                row.timed += accuracy.tally(row.workload, outputs)
-            if settle or samples:
-                row.visits.append(
-                    Visit(
-                        settle=tuple(settle), settle_ended=settle_ended, samples=tuple(samples), ended=ended
-                    )
-                )
+            _compare(row, window.seen)
 
     def _settle(self, row: Row, settle: list[Sample]) -> str:
         while True:
-            settle.append(self._sample(row, real=False)[0])
+            settle.append(self._sample(row, self.schedule, real=False)[0])
             # The launch time of a settled device, not the search's first guess, sets the batch.
             row.launch_ns = settle[-1].host_ns / settle[-1].launches
             reason = stopping.settled(settle, row.ops, self.schedule)
             if reason is not None:
                 return reason
 
-    def _window(self, row: Row, samples: list[Sample], seen: list[Outputs]) -> None:
-        elapsed = 0
+    def _measure(self, row: Row, window: _Window, schedule: Schedule) -> None:
+        elapsed, samples = 0, window.samples
         # Enough samples, however slow they are, that one of them runs on real-valued operands.
-        while elapsed < self.schedule.window_ns or len(samples) < stopping.LEAST_SAMPLES:
+        while elapsed < schedule.window_ns or len(samples) < stopping.LEAST_SAMPLES:
             real = sampling.runs_on_reals(row.workload, len(row.visits), len(samples))
-            sample, outputs = self._sample(row, real=real)
+            sample, outputs = self._sample(row, schedule, real=real)
             samples.append(sample)
-            seen.append(outputs)
+            window.seen.append(outputs)
+            assert row.prepared is not None
+            device_ns = row.prepared.device_ns()
+            if device_ns is not None:
+                window.device_ns.append(device_ns)
             elapsed += sample.host_ns
             self.progress.rate(row, stats.rate([sample], row.ops))
 
-    def _sample(self, row: Row, *, real: bool) -> tuple[Sample, Outputs]:
+    def _sample(self, row: Row, schedule: Schedule, *, real: bool) -> tuple[Sample, Outputs]:
         """Time one batch of launches, each on other operands than the one before it.
 
         The outputs that are checked are read before the clock stops: a backend that says it has
@@ -144,10 +206,11 @@ class Loop:
         """
         assert row.prepared is not None
         launch, finish = row.prepared.launch, row.prepared.finish
-        launches = stopping.launches_per_sample(row.launch_ns, self.schedule)
+        launches = stopping.launches_per_sample(row.launch_ns, schedule)
         order = [(row.next_launch + i) % operands.OFFSETS for i in range(launches)]
         place = sampling.timed_place(row.workload, row.next_sample, offset=row.offsets[order[-1]], real=real)
         begun = together(self.clock)
+        row.prepared.mark()
         for index in order:
             launch(index, real=real)
         finish()
@@ -173,7 +236,34 @@ class Loop:
         unit = precision(row.workload.precision).unit
         estimate = stats.mean_rate(row.visits, row.ops, unit, real_only=False)
         visit_ns = self.schedule.window_ns + self.schedule.settle_least_ns
-        elapsed = self.clock.host_ns() - self.origin_ns
+        elapsed = self.clock.host_ns() - max(self.origin_ns, self.begun_ns)
         reason = stopping.enough(len(row.visits), estimate, self.schedule, elapsed, visit_ns)
         if reason is not None:
             row.ended = reason
+
+
+def held_window(schedule: Schedule) -> Schedule:
+    """How the one long window is measured: in longer samples, of which even a short one has enough."""
+    sample_ns = min(_HELD_SAMPLE_NS, schedule.hold_ns // stopping.LEAST_SAMPLES)
+    return replace(schedule, window_ns=schedule.hold_ns, sample_ns=sample_ns)
+
+
+def _may_count(row: Row) -> bool:
+    """Whether the row may set the pace for others of its precision: it was right, by the direct algorithm."""
+    right = row.ended == "measuring" and row.before is not None and accuracy.exact(row.before)
+    return right and row.workload.form.operand_set == row.workload.precision
+
+
+def _compare(row: Row, seen: Sequence[Outputs]) -> None:
+    """Compare a window's outputs. An interrupt waits for all of them: samples without a look are refused."""
+    interrupt: KeyboardInterrupt | None = None
+    for outputs in seen:
+        found = None
+        while found is None:
+            try:
+                found = accuracy.tally(row.workload, outputs)
+            except KeyboardInterrupt as stop:
+                interrupt = stop
+        row.timed += found
+    if interrupt is not None:
+        raise interrupt

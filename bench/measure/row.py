@@ -19,6 +19,7 @@ from bench.terms import (
 from bench.workload import accuracy, opcount, operands, sampling
 from bench.workload.accuracy import Outputs, Tally
 from bench.workload.kernel import Kernel, Prepared
+from bench.workload.ladder import Refinement
 
 # What a backend raises when it refuses or a launch fails; the other rows go on.
 BACKEND_ERRORS = (CannotMeasure, RuntimeError, MemoryError)
@@ -34,6 +35,7 @@ class Row:
     kernel: Kernel
     ladder: tuple[Shape, ...]
     threads: int
+    refinement: Refinement | None = None
     prepared: Prepared | None = None
     launch_ns: float = 0.0
     next_sample: int = 0
@@ -43,6 +45,7 @@ class Row:
     before: Check | None = None
     probe: Check | None = None
     visits: list[Visit] = field(default_factory=list)
+    held: Visit | None = None
     timed: Tally = field(default_factory=Tally)
     ended: str = "not-started"
     findings: list[Finding] = field(default_factory=list)
@@ -75,6 +78,7 @@ class Row:
             before=self.before,
             probe=self.probe,
             visits=tuple(self.visits),
+            held=self.held,
             timed=self.timed.check() if self.timed.launches else None,
             ended=self.ended,
             findings=tuple(self.findings),

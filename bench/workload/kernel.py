@@ -3,11 +3,12 @@
 A kernel file in kernels/ defines `KERNEL`, a value with these attributes and methods.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
-from bench.terms import Device, Family, Form, Operation, Unavailable, Workload
+from bench.terms import Device, Family, Form, Operation, Transfer, Unavailable, Workload
 
 # The code of a form that is for other devices: it is no row of this one's.
 NOT_APPLICABLE = "not-applicable"
@@ -32,8 +33,27 @@ class Prepared(Protocol):
     def outputs(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """The last output at rows x columns of the implicit GEMM, as float64."""
 
+    def mark(self) -> None:
+        """A timed batch begins: a device with a clock of its own notes its time. Not waited for."""
+
+    def device_ns(self) -> int | None:
+        """The device's own clock from the mark to the end of the last launch, asked after finish().
+
+        None where the host's clock is the only one.
+        """
+
     def close(self) -> None:
         """Release the operands."""
+
+
+class HostTimed:
+    """What is prepared on a device whose time is the host's: a processor."""
+
+    def mark(self) -> None:
+        pass
+
+    def device_ns(self) -> int | None:
+        return None
 
 
 class Kernel(Protocol):
@@ -67,3 +87,38 @@ class Kernel(Protocol):
 
         Raises CannotMeasure with the backend's own words where it refuses.
         """
+
+
+class HostTime(Protocol):
+    """The clock that a bandwidth pass is timed by."""
+
+    def host_ns(self) -> int: ...
+
+
+class ClockChain(Protocol):
+    """A chain of dependent instructions whose latency in cycles is known for a microarchitecture."""
+
+    def unavailable(self) -> Unavailable | None:
+        """Why the chain cannot run here, or None, without importing what it needs."""
+
+    def compile(self) -> tuple[str, str]:
+        """Once before measuring: the chain's name, and what compiled it. Raises CannotMeasure."""
+
+    def multiplies_per_s(self, cpus: Sequence[int]) -> tuple[int, ...]:
+        """Links per second on each of the CPUs, all at once: the best of a few short bursts."""
+
+
+class Bandwidth(Protocol):
+    """What a device's memory moves at each of several footprints."""
+
+    def unavailable(self) -> Unavailable | None: ...
+
+    def run(
+        self,
+        device: Device,
+        threads: int,
+        sizes: Sequence[int],
+        clock: HostTime,
+        room: int,
+        limit_ns: int,
+    ) -> tuple[Transfer, ...]: ...

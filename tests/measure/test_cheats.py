@@ -12,16 +12,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scripted_device import FP32, INT8, MS, Watcher, device, run_rows, schedule
+from scripted_device import FP32, INT8, MS, Watcher, device, run_rows, schedule, telemetry
 
 from bench.devices.clock import HostClock
 from bench.judge.delivered import Result, deliver
 from bench.measure import stats
 from bench.measure.loop import Loop
 from bench.measure.row import Row
-from bench.measure.stopping import Schedule
-from bench.terms import Device, Family, Form, GemmShape, Measurement, Operation, Unavailable, Workload
+from bench.terms import (
+    Device,
+    Family,
+    Form,
+    GemmShape,
+    Measurement,
+    Operation,
+    Schedule,
+    Unavailable,
+    Workload,
+)
 from bench.workload import operands
+from bench.workload.kernel import HostTimed
 
 SHAPE = GemmShape(m=64, n=48, k=256)
 FP16 = Form(precision="fp16", name="mm", a="f16", b="f16", out="f16", operand_set="fp16", layout="row-major")
@@ -48,7 +58,7 @@ def honest(left: Tensor, right: Tensor) -> Tensor:
 
 
 @dataclass(slots=True)
-class Prepared:
+class Prepared(HostTimed):
     """Computes `arithmetic` of the operands; honestly in its first `honest_launches`."""
 
     workload: Workload
@@ -171,15 +181,14 @@ def run(cheat: Cheat, form: Form = FP32, *, only_timed: bool = False) -> Outcome
         schedule=SHORT,
         room=1 << 34,
         progress=Watcher(),
-        before_visit=lambda: None,
-        after_visit=lambda: None,
+        after_visit=lambda _schedule: None,
         origin_ns=clock.host_ns(),
     )
     run_rows(loop, [row])
     loop.close([row])
     measurement = row.measurement()
     return Outcome(
-        result=deliver([device(threads=THREADS)], [measurement], []),
+        result=deliver([device(threads=THREADS)], [measurement], telemetry()),
         measurement=measurement,
     )
 

@@ -20,6 +20,7 @@ from scripted_device import (
     run_rows,
     slower_on_reals,
     step_change,
+    telemetry,
     throttling,
 )
 
@@ -49,7 +50,7 @@ def measured(script: Script, **changes: int | float) -> Row:
 
 
 def delivered(one: Row) -> Delivered:
-    (only,) = deliver([device()], [one.measurement()], []).rows
+    (only,) = deliver([device()], [one.measurement()], telemetry()).rows
     return only
 
 
@@ -70,15 +71,29 @@ def test_rows_are_all_opened_first_and_then_visited_in_turn() -> None:
     assert [(name.partition("/")[0], phase, n) for name, phase, n in watcher.phases] == opening + visits
 
 
-def test_the_machine_is_looked_at_before_and_after_every_visit() -> None:
+def test_what_was_measured_can_be_saved_after_every_visit() -> None:
     clock, watcher = ScriptedClock(), Watcher()
     rows = [row(kernel(name=name, clock=clock)) for name in ("one", "two")]
     running = loop(clock, watcher)
-    running.before_visit = lambda: watcher.phases.append(("", "before", 0))
-    running.after_visit = lambda: watcher.phases.append(("", "after", 0))
+    running.after_visit = lambda _schedule: watcher.phases.append(("", "after", 0))
     run_rows(running, rows)
     phases = [phase for _row, phase, _n in watcher.phases if phase not in ("search", "check")]
-    assert phases == ["before", "settle", "measure", "after"] * 10
+    assert phases == ["settle", "measure", "after"] * 10
+
+
+def test_the_clocks_are_read_once_a_window_right_after_it() -> None:
+    clock, read_at = ScriptedClock(), []
+    one = row(kernel(clock=clock))
+    running = loop(clock)
+
+    def read() -> tuple[int, ...]:
+        read_at.append(clock.now_ns)
+        return 3_000_000_000, 3_100_000_000
+
+    running.read_clocks = read
+    run_rows(running, [one])
+    assert [visit.clocks_hz for visit in one.visits] == [(3_000_000_000, 3_100_000_000)] * 5
+    assert read_at == [visit.samples[-1].start_ns + visit.samples[-1].host_ns for visit in one.visits]
 
 
 def test_operands_of_the_search_and_the_probe_are_released_before_the_first_visit() -> None:
@@ -165,7 +180,7 @@ def test_a_warm_up_is_left_to_settling_and_kept_apart_from_the_window() -> None:
 def test_a_rate_that_never_settles_is_measured_all_the_same_and_says_so() -> None:
     one = measured(drifting(QUARTER, 0.02), settle_most_ns=20 * MS)
     assert [visit.settle_ended for visit in one.visits[:2]] == ["settle-limit"] * 2
-    codes = [f.code for f in deliver([device()], [one.measurement()], []).findings]
+    codes = [f.code for f in deliver([device()], [one.measurement()], telemetry()).findings]
     assert "not-settled" in codes
 
 
@@ -285,7 +300,7 @@ def test_integers_have_no_real_samples_and_count_all_the_same() -> None:
 
 def test_a_device_slower_on_reals_is_given_the_rate_on_reals() -> None:
     one = measured(slower_on_reals(QUARTER, 1.25))
-    result = deliver([device()], [one.measurement()], [])
+    result = deliver([device()], [one.measurement()], telemetry())
     (figure,) = (r.estimate for r in result.rows)
     assert figure is not None
     assert figure.value == stats.rounded(OPS / 0.3125e-3)
@@ -413,3 +428,94 @@ def test_the_room_is_shared_evenly_by_the_rows() -> None:
     running.room = 6 * 4 * 3 * 64 * 64
     run_rows(running, rows)
     assert [[trial.reason for trial in one.tried] for one in rows] == [[None, "no-memory"]] * 2
+
+
+# --------------------------------------------------------------------------------------------- holding
+
+HELD = {"hold_ns": 2000 * MS}
+
+
+def test_a_row_is_held_for_its_time_after_the_visits_without_a_pause() -> None:
+    one = measured(STEADY, **HELD)
+    assert one.held is not None
+    assert one.held.ended == "window-full"
+    samples = one.held.samples
+    assert sum(sample.host_ns for sample in samples) >= 2000 * MS
+    # Ten samples a second, back to back.
+    assert len(samples) == 20
+    assert all(b.start_ns == a.start_ns + a.host_ns for a, b in pairwise(samples))
+    assert samples[0].start_ns > one.visits[-1].samples[-1].start_ns
+
+
+def test_without_being_asked_no_row_is_held() -> None:
+    assert measured(STEADY).held is None
+
+
+def test_only_the_rows_that_were_chosen_are_held() -> None:
+    clock = ScriptedClock()
+    slow, fast = kernel(constant(2 * QUARTER), name="slow", clock=clock), kernel(name="fast", clock=clock)
+    rows = [row(slow), row(fast), row(slow, INT8)]
+    run_rows(loop(clock, **HELD), rows, hold=[rows[1], rows[2]])
+    assert [one.held is not None for one in rows] == [False, True, True]
+
+
+def test_a_held_row_delivers_what_it_did_in_its_held_window() -> None:
+    # Full speed for as long as the visits take, half of it afterwards: a device that throttles.
+    scripted, watcher = kernel(), Watcher()
+
+    def throttle() -> None:
+        scripted.script = constant(2 * QUARTER)
+
+    watcher.when["hold", 0] = throttle
+    one = row(scripted)
+    run_rows(loop(scripted.clock, watcher, **HELD), [one])
+    figure = delivered(one).estimate
+    assert figure is not None
+    assert (figure.value, figure.method) == (stats.rounded(OPS / (2 * QUARTER) * 1e9), stats.METHOD_HELD)
+
+
+def test_a_rate_that_falls_while_held_is_a_finding_with_its_first_and_last_fifth() -> None:
+    clock, watcher = ScriptedClock(), Watcher()
+    scripted = kernel(clock=clock)
+    one = row(scripted)
+
+    def heat() -> None:
+        begun = clock.now_ns
+        scripted.script = lambda launch: round(QUARTER * (1 + (launch.at_ns - begun) / (20_000 * MS)))
+
+    watcher.when["hold", 0] = heat
+    run_rows(loop(clock, watcher, hold_ns=10_000 * MS), [one])
+    result = deliver([device()], [one.measurement()], telemetry())
+    (finding,) = (found for found in result.findings if found.code == "rate-fell")
+    drift = result.rows[0].drift
+    assert drift is not None
+    assert drift.ratio < 0.8
+    assert (finding.numbers["first"], finding.numbers["last"]) == (drift.first, drift.last)
+    per_second = result.rows[0].per_second
+    assert 9 <= len(per_second) <= 10
+    assert list(per_second) == sorted(per_second, reverse=True)
+
+
+def test_a_steady_held_rate_has_no_finding() -> None:
+    one = measured(STEADY, **HELD)
+    assert deliver([device()], [one.measurement()], telemetry()).findings == ()
+
+
+def test_an_interrupt_while_a_row_is_held_keeps_its_whole_samples() -> None:
+    scripted, watcher = kernel(), Watcher()
+    watcher.when["hold", 0] = lambda: scripted.fail_after(9, KeyboardInterrupt())
+    one = row(scripted)
+    with pytest.raises(KeyboardInterrupt):
+        run_rows(loop(scripted.clock, watcher, hold_ns=8 * MS), [one])
+    assert one.held is not None
+    assert one.held.ended == "interrupted"
+    assert len(one.held.samples) == 2
+    assert len(one.visits) == 5
+
+
+def test_a_backend_that_fails_while_a_row_is_held_refuses_the_row() -> None:
+    scripted, watcher = kernel(), Watcher()
+    watcher.when["hold", 0] = lambda: scripted.fail_after(9, RuntimeError("out of memory"))
+    one = row(scripted)
+    run_rows(loop(scripted.clock, watcher, **HELD), [one])
+    assert (one.ended, one.findings[0].code) == ("refused", "backend-failed")

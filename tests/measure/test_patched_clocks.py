@@ -1,16 +1,20 @@
 """Clocks that lie and devices that do not wait, through the real loop on a scripted device."""
 
+from typing import Any
+
 import pytest
 from scripted_device import (
     MS,
     SMALL,
     ScriptedClock,
     ScriptedKernel,
+    Watcher,
     constant,
     device,
     loop,
     row,
     run_rows,
+    telemetry,
 )
 
 from bench.judge.delivered import Result, deliver
@@ -23,10 +27,10 @@ TRUE_RATE = stats.rounded(opcount.ops(SMALL) / 0.25e-3)
 def run(kernel: ScriptedKernel, *, threads: int = 2) -> Result:
     one = row(kernel)
     run_rows(loop(kernel.clock), [one])
-    return deliver([device(threads=threads)], [one.measurement()], [])
+    return deliver([device(threads=threads)], [one.measurement()], telemetry())
 
 
-def on(clock: ScriptedClock, **others: bool) -> ScriptedKernel:
+def on(clock: ScriptedClock, **others: Any) -> ScriptedKernel:
     return ScriptedKernel(clock=clock, script=constant(MS // 4), **others)
 
 
@@ -83,14 +87,14 @@ def test_a_host_timer_that_freezes_after_the_search_ends_the_row_without_a_figur
     clock = ScriptedClock()
     kernel = on(clock)
     one = row(kernel)
-    running = loop(clock)
+    watcher = Watcher()
 
     def freeze() -> None:
         clock.host = 0.0
 
-    running.before_visit = freeze
-    run_rows(running, [one])
-    result = deliver([device()], [one.measurement()], [])
+    watcher.when["settle", 1] = freeze
+    run_rows(loop(clock, watcher), [one])
+    result = deliver([device()], [one.measurement()], telemetry())
     assert codes(result) == ["backend-failed"]
     assert result.figures[0].estimate is None
 
@@ -111,14 +115,14 @@ def test_a_finish_that_does_not_wait_is_found_out_by_reading_outputs_that_are_no
 def test_a_finish_that_stops_waiting_once_it_is_timed_gives_wrong_timed_outputs() -> None:
     kernel = on(ScriptedClock(), asynchronous=True)
     one = row(kernel)
-    running = loop(kernel.clock)
+    watcher = Watcher()
 
     def patch() -> None:
         kernel.finish_waits = kernel.read_waits = False
 
-    running.before_visit = patch
-    run_rows(running, [one])
-    result = deliver([device()], [one.measurement()], [])
+    watcher.when["settle", 1] = patch
+    run_rows(loop(kernel.clock, watcher), [one])
+    result = deliver([device()], [one.measurement()], telemetry())
     assert "wrong-timed-outputs" in codes(result)
     assert result.figures[0].estimate is None
 
@@ -128,3 +132,31 @@ def test_a_finish_that_does_not_wait_gains_nothing_where_reading_the_outputs_doe
     result = run(on(ScriptedClock(), asynchronous=True, finish_waits=False))
     assert result.figures[0].estimate is not None
     assert result.figures[0].estimate.value == pytest.approx(TRUE_RATE, rel=0.01)
+
+
+# ------------------------------------------------------------------------- the device's own clock
+
+
+@pytest.mark.parametrize("factor", [0.995, 1.0, 1.005])
+def test_a_device_clock_that_agrees_with_the_hosts_is_kept_and_is_no_finding(factor: float) -> None:
+    kernel = on(ScriptedClock(), device_clock=factor)
+    one = row(kernel)
+    run_rows(loop(kernel.clock), [one])
+    visit = one.measurement().visits[0]
+    assert visit.device_ns == tuple(round(sample.host_ns * factor) for sample in visit.samples)
+    assert codes(deliver([device()], [one.measurement()], telemetry())) == []
+
+
+@pytest.mark.parametrize("factor", [1.02, 2.0])
+def test_events_that_tell_more_time_than_has_passed_give_no_figure(factor: float) -> None:
+    result = run(on(ScriptedClock(), device_clock=factor))
+    assert codes(result) == ["device-clock-disagrees"]
+    assert (result.rows[0].counts, result.rows[0].reason) == (False, "device-clock-disagrees")
+    assert result.figures[0].estimate is None
+
+
+def test_events_that_tell_half_the_time_raise_nothing_and_are_told() -> None:
+    result = run(on(ScriptedClock(), device_clock=0.5))
+    assert codes(result) == ["device-idle-in-window"]
+    assert result.figures[0].estimate is not None
+    assert result.figures[0].estimate.value == TRUE_RATE
