@@ -24,6 +24,8 @@ INSTRUCTION_SETS = (
     *("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"),
     *("avx512_bf16", "avx512_fp16", "avx_vnni", "avx_vnni_int8", "avx_ne_convert", "amx_tile", "amx_int8"),
     *("amx_bf16", "amx_fp16", "amx_complex", "avx10"),
+    # Tells microarchitectures apart (profiles/arch).
+    "avx512_vbmi2",
     *(
         "asimd",
         "asimdhp",
@@ -55,6 +57,8 @@ ARM_IMPLEMENTERS = {
     "0x70": "Phytium",
     "0xc0": "Ampere",
 }
+
+_SIBLINGS = "topology/thread_siblings_list"
 
 CACHES = {("1", "Data"): "l1d", ("2", "Unified"): "l2", ("3", "Unified"): "l3"}
 
@@ -92,6 +96,19 @@ def affinity_here() -> frozenset[int]:
     if hasattr(os, "sched_getaffinity"):
         return frozenset(os.sched_getaffinity(0))
     return frozenset(range(os.cpu_count() or 1))
+
+
+def one_cpu_per_core(affinity: frozenset[int], root: Path = HERE) -> tuple[int, ...]:
+    """The lowest CPU of each core that `affinity` reaches; a CPU whose siblings nobody tells is a core."""
+    first: dict[str, int] = {}
+    for cpu in sorted(affinity):
+        first.setdefault(_siblings(root, cpu) or str(cpu), cpu)
+    return tuple(sorted(first.values()))
+
+
+def clock_cpus(device: Device, affinity: frozenset[int], root: Path = HERE) -> tuple[int, ...]:
+    """The CPUs whose clock stands for the device's: one of each core, at most as many as threads may run."""
+    return one_cpu_per_core(affinity, root)[: int(str(device.fact("threads-usable")))]
 
 
 def _here() -> Inventory:
@@ -157,13 +174,27 @@ def _counts(root: Path, processors: Sequence[Mapping[str, str]], affinity: froze
     allowed = math.inf if quota.value is None else float(quota.value)
     usable = max(1, math.floor(min(len(affinity), allowed)))
     yield _distinct("sockets", root, "topology/physical_package_id", refuse="-1")
-    yield _distinct("cores", root, "topology/thread_siblings_list")
+    yield _distinct("cores", root, _SIBLINGS)
     yield Fact(name="logical-cpus", value=len(processors), source=CPUINFO)
     yield Fact(name="threads-affinity", value=len(affinity), source="sched_getaffinity")
     yield quota
     yield Fact(name="threads-usable", value=usable, source="threads-affinity and cpu-quota")
+    yield _cores_usable(root, affinity, usable)
     yield fact("smt-active", root, f"{CPUS}/smt/active", lambda text: bool(int(text)))
     yield fact("numa-nodes", root, "/sys/devices/system/node/online", lambda text: len(index_list(text)))
+
+
+def _cores_usable(root: Path, affinity: frozenset[int], usable: int) -> Fact:
+    """Cores that the threads can have to themselves: SMT siblings share one."""
+    source = f"{CPUS}/cpu*/{_SIBLINGS}"
+    if not all(_siblings(root, cpu) for cpu in affinity):
+        return absent("cores-usable", source, "no-file")
+    cores = len(one_cpu_per_core(affinity, root))
+    return Fact(name="cores-usable", value=min(cores, usable), source=f"{source} and threads-usable")
+
+
+def _siblings(root: Path, cpu: int) -> str:
+    return read_or_empty(root, f"{CPUS}/cpu{cpu}/{_SIBLINGS}")
 
 
 def _each_cpu(root: Path) -> list[Path]:

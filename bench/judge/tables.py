@@ -75,6 +75,22 @@ class Table:
             raise self.wrong(key, f"expected a positive number in {unit}, got {value}")
         return float(number * TERA)
 
+    def flag(self, key: str, *, required: bool = True) -> bool:
+        """true or false; false when an optional key is absent."""
+        value = self._take(key, required)
+        if value is None:
+            return False
+        if not isinstance(value, bool):
+            raise self.wrong(key, f"expected true or false, got {value!r}")
+        return value
+
+    def count(self, key: str) -> int:
+        """A whole number above zero."""
+        value = self._take(key, required=True)
+        if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+            raise self.wrong(key, f"expected a whole number above zero, got {value}")
+        return value
+
     def table(self, key: str) -> "Table":
         value = self._take(key, required=True)
         if not isinstance(value, dict):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.devices.cpu import affinity_here, inventory
+from bench.devices.cpu import affinity_here, clock_cpus, inventory, one_cpu_per_core
 from bench.terms import Device, Fact
 
 TREES = Path(__file__).parents[1] / "data" / "cpu"
@@ -79,7 +79,7 @@ def test_nothing_unknown_is_zero_or_empty(xeon: Device, epyc: Device, board: Dev
 def test_instruction_sets_are_those_that_matter_in_our_order(xeon: Device) -> None:
     assert xeon.fact("instruction-sets") == (
         "sse4_2 avx avx2 fma f16c avx512f avx512bw avx512dq avx512vl avx512_vnni avx512_bf16 avx512_fp16 "
-        "avx_vnni amx_tile amx_int8 amx_bf16"
+        "avx_vnni amx_tile amx_int8 amx_bf16 avx512_vbmi2"
     )
 
 
@@ -89,6 +89,47 @@ def test_sockets_cores_and_threads_are_counted(xeon: Device) -> None:
 
 def test_smt_siblings_are_one_core(epyc: Device) -> None:
     assert (epyc.fact("cores"), epyc.fact("logical-cpus"), epyc.fact("smt-active")) == (4, 8, True)
+
+
+def siblings(*groups: str) -> dict[str, str]:
+    """Files of a machine whose CPUs 0, 1, ... lie in these groups of SMT siblings."""
+    return {
+        f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list": f"{group}\n"
+        for cpu, group in enumerate(groups)
+    } | {"/proc/cpuinfo": "".join(f"processor\t: {cpu}\n\n" for cpu in range(len(groups)))}
+
+
+def test_cores_usable_are_distinct_cores_of_the_affinity(plant: Plant) -> None:
+    root = plant(siblings("0,2", "1,3", "0,2", "1,3"))
+    shown = []
+    for affinity in ({0, 1, 2, 3}, {0, 2}, {1, 2}, {3}):
+        (device,) = inventory(frozenset(affinity), root=root).devices
+        shown.append((device.fact("threads-usable"), device.fact("cores-usable")))
+    assert shown == [(4, 2), (2, 1), (2, 2), (1, 1)]
+
+
+def test_cores_usable_are_at_most_the_threads_usable(xeon: Device, epyc: Device) -> None:
+    assert (xeon.fact("cores-usable"), epyc.fact("cores-usable")) == (2, 1)
+
+
+def test_cores_usable_of_a_machine_that_does_not_tell_siblings_are_absent(plant: Plant) -> None:
+    (device,) = inventory(ALL_8, root=plant({"/proc/cpuinfo": "processor\t: 0\n"})).devices
+    assert fact(device, "cores-usable").reason == "no-file"
+
+
+def test_one_cpu_stands_for_each_core(plant: Plant) -> None:
+    root = plant(siblings("0-1", "0-1", "2-3", "2-3"))
+    assert one_cpu_per_core(frozenset({0, 1, 2, 3}), root) == (0, 2)
+    assert one_cpu_per_core(frozenset({1, 2, 3}), root) == (1, 2)
+
+
+def test_a_cpu_whose_siblings_nobody_tells_is_a_core(plant: Plant) -> None:
+    assert one_cpu_per_core(frozenset({4, 2}), plant({})) == (2, 4)
+
+
+def test_the_clock_is_measured_on_no_more_cpus_than_threads_may_run(epyc: Device, xeon: Device) -> None:
+    assert clock_cpus(epyc, ALL_8, TREES / "epyc-quota-v2-8cpu") == (0,)
+    assert clock_cpus(xeon, frozenset({0, 1}), TREES / "xeon-vm-2cpu") == (0, 1)
 
 
 def test_caches_have_size_sharing_and_number(xeon: Device) -> None:
