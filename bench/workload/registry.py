@@ -1,4 +1,5 @@
-"""Finds the kernels: every file of kernels/ that does not begin with an underscore defines KERNEL.
+"""Finds the kernels: a file of kernels/ that does not begin with an underscore defines KERNEL, one row's
+kernel, or is one of the two instruments that measure what the rows are held against.
 
 This is the one place that names the folder. Importing a kernel imports no backend; that happens when
 the kernel prepares.
@@ -9,9 +10,11 @@ import pkgutil
 from functools import cache
 
 from bench.errors import UsageError
-from bench.workload.kernel import Kernel
+from bench.workload.kernel import Bandwidth, ClockChain, Kernel
 
 _PACKAGE = "bench.kernels"
+# The files of the instruments: the clock of a core, and the memory's bandwidth.
+_CLOCK, _MEMORY = "clock", "memory"
 
 
 def collect(named: list[tuple[str, Kernel]]) -> dict[str, Kernel]:
@@ -31,7 +34,7 @@ def collect(named: list[tuple[str, Kernel]]) -> dict[str, Kernel]:
 def kernels() -> dict[str, Kernel]:
     """All kernels by name, in the files' alphabetical order."""
     folder = importlib.import_module(_PACKAGE)
-    names = sorted(m.name for m in pkgutil.iter_modules(folder.__path__) if not m.name.startswith("_"))
+    names = sorted(m.name for m in pkgutil.iter_modules(folder.__path__) if _defines_a_row(m.name))
     modules = [importlib.import_module(f"{_PACKAGE}.{name}") for name in names]
     return collect([(module.__name__, module.KERNEL) for module in modules])
 
@@ -42,3 +45,19 @@ def kernel(name: str) -> Kernel:
     if name not in known:
         raise UsageError(f"unknown kernel {name!r}: known are {', '.join(known)}.")
     return known[name]
+
+
+def _defines_a_row(name: str) -> bool:
+    return not name.startswith("_") and name not in (_CLOCK, _MEMORY)
+
+
+def clock_chain() -> ClockChain:
+    """The chain of dependent instructions that a core's clock is measured by."""
+    chain: ClockChain = importlib.import_module(f"{_PACKAGE}.{_CLOCK}").CHAIN
+    return chain
+
+
+def bandwidth() -> Bandwidth:
+    """The kernel that measures what the memory moves."""
+    kernel: Bandwidth = importlib.import_module(f"{_PACKAGE}.{_MEMORY}").BANDWIDTH
+    return kernel

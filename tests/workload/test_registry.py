@@ -40,9 +40,10 @@ def add_kernel(checkout: Path, file: str, name: str) -> None:
 LIST = "from bench.workload.registry import kernels; print(*kernels())"
 
 
-def test_every_file_of_the_folder_is_a_kernel() -> None:
+def test_every_file_of_the_folder_is_a_kernel_or_an_instrument() -> None:
     files = {path.stem for path in (ROOT / "kernels").glob("*.py") if not path.stem.startswith("_")}
-    modules = {type(kernel).__module__ for kernel in registry.kernels().values()}
+    instruments = (registry.clock_chain(), registry.bandwidth())
+    modules = {type(kernel).__module__ for kernel in (*registry.kernels().values(), *instruments)}
     assert modules == {f"bench.kernels.{file}" for file in files}
 
 
