@@ -152,6 +152,15 @@ OPERAND_SETS: dict[str, OperandSet] = {
     "int8-same-sign": _set(_both(Integers(low=90, high=127)), 66311, None),
 }
 
+# What no row runs on, and a diagnostic holds against it: operands on which nothing switches.
+ZEROS = "zeros"
+_ZEROS = _set(_both(Integers(low=0, high=0)), 66311, None)
+
+
+def _chosen(workload: Workload) -> OperandSet:
+    name = workload.form.operand_set
+    return _ZEROS if name == ZEROS else OPERAND_SETS[name]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Library:
@@ -206,7 +215,7 @@ def elements(
 
 def draw(workload: Workload, which: str, *, real: bool) -> Draw:
     """How operand "a" or "b" of a workload is drawn, on the exact or the real-valued set."""
-    chosen = OPERAND_SETS[workload.form.operand_set]
+    chosen = _chosen(workload)
     if real:
         if chosen.real is None:
             raise ValueError(f"{workload.row} has no real-valued operands")
@@ -216,7 +225,7 @@ def draw(workload: Workload, which: str, *, real: bool) -> Draw:
 
 def has_reals(workload: Workload) -> bool:
     """Whether a share of the timed launches runs on real-valued operands (integers have none)."""
-    return OPERAND_SETS[workload.form.operand_set].real is not None
+    return _chosen(workload).real is not None
 
 
 @cache
@@ -299,7 +308,7 @@ def requantising_shift(workload: Workload) -> int:
     An output scale of 2^shift keeps clipping rare (127 codes are over four standard deviations) and
     makes the scaling exact, so that only ties depend on the device.
     """
-    chosen = OPERAND_SETS[workload.form.operand_set]
+    chosen = _chosen(workload)
     deviation = (chosen.a.high * chosen.b.high / 3) * float(opcount.reduction(workload.shape)) ** 0.5
     shift = 0
     while deviation / 2**shift > 30:
