@@ -9,6 +9,7 @@ import numpy as np
 from bench.errors import CannotMeasure
 from bench.terms import ConvShape, Device, Form, Unavailable, Workload
 from bench.workload import operands
+from bench.workload.kernel import HostTimed
 
 from . import _ort_graph
 from ._refusal import refusal, refused_by
@@ -76,7 +77,7 @@ def _session(workload: Workload, *, real: bool, threads: int) -> "onnxruntime.In
     return session
 
 
-class BoundSession:
+class BoundSession(HostTimed):
     """A workload's sessions, one per operand set, with inputs and output bound in place."""
 
     def __init__(self, workload: Workload, threads: int, sets: tuple[bool, ...]) -> None:

@@ -9,13 +9,13 @@ import numpy as np
 
 from bench.terms import Device, Family, Form, GemmShape, Operation, Unavailable, Workload
 from bench.workload import operands
-from bench.workload.kernel import Kernel, Prepared
+from bench.workload.kernel import HostTimed, Kernel, Prepared
 
 from . import _torch
 from ._refusal import refusal, refused_by
 
 
-class _Gemm:
+class _Gemm(HostTimed):
     def __init__(self, workload: Workload, threads: int, sets: tuple[bool, ...]) -> None:
         import torch
 
