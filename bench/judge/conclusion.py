@@ -3,10 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.judge import catalog
+from bench.judge import catalog, microarchitecture
+from bench.judge.conditions import condition
 from bench.judge.delivered import deliver
 from bench.judge.verdict import METHOD, Case, judge
-from bench.terms import Claim, Delivered, Device, Digest, Figure, Measurement, Reading, RuleSet, Verdict
+from bench.terms import (
+    Claim,
+    Condition,
+    Delivered,
+    Device,
+    Diagnostic,
+    Digest,
+    Evidence,
+    Fact,
+    Figure,
+    Measurement,
+    RuleSet,
+    Telemetry,
+    Transfer,
+    Verdict,
+)
+from bench.workload import ladder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,17 +31,36 @@ class Observed:
     """What a run saw and was asked: the input of every conclusion, and nothing else is."""
 
     devices: Sequence[Device]
+    clock: Fact
     measurements: Sequence[Measurement]
-    telemetry: Sequence[Reading]
+    memory: Sequence[Transfer]
+    diagnostics: Sequence[Diagnostic]
+    telemetry: Telemetry
     claims: Sequence[Claim]
     quick: bool
     assurance: str
+
+
+def observed_in(evidence: Evidence) -> Observed:
+    """What the evidence says that the run saw."""
+    return Observed(
+        devices=evidence.devices,
+        clock=evidence.clock,
+        measurements=evidence.measurements,
+        memory=evidence.memory,
+        diagnostics=evidence.diagnostics,
+        telemetry=evidence.telemetry,
+        claims=evidence.claims,
+        quick=evidence.mode == "quick",
+        assurance=evidence.assurance,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusion:
     delivered: tuple[Delivered, ...]
     figures: tuple[Figure, ...]
+    conditions: tuple[Condition, ...]
     verdict: Verdict
 
 
@@ -33,7 +69,13 @@ def conclude(observed: Observed, rules: RuleSet, *, method: str = METHOD) -> Con
 
     Raises EvidenceInvalid for a method that this version does not know.
     """
-    result = deliver(observed.devices, observed.measurements, observed.telemetry)
+    result = deliver(
+        observed.devices,
+        observed.measurements,
+        observed.telemetry,
+        memory=observed.memory,
+        clock=observed.clock,
+    )
     case = Case(
         devices=observed.devices,
         delivered=result.rows,
@@ -49,6 +91,7 @@ def conclude(observed: Observed, rules: RuleSet, *, method: str = METHOD) -> Con
     return Conclusion(
         delivered=result.rows,
         figures=result.figures,
+        conditions=tuple(map(condition, observed.diagnostics)),
         verdict=Verdict(
             method=verdict.method,
             declared=verdict.declared,
@@ -59,6 +102,16 @@ def conclude(observed: Observed, rules: RuleSet, *, method: str = METHOD) -> Con
 
 
 def profile_digests(devices: Sequence[Device]) -> tuple[Digest, ...]:
-    """The device profiles that the verdict used."""
+    """The profiles that the search and the verdict used: ladders, microarchitectures, devices."""
     specs = (catalog.device_spec(device) for device in devices)
-    return tuple(Digest(name=spec.id, sha256=spec.digest) for spec in specs if spec is not None)
+    cores = (microarchitecture.match(device) for device in devices if device.family == "cpu")
+    families = dict.fromkeys(device.family for device in devices)
+    return (
+        *(
+            Digest(name=f"ladders/{family}", sha256=sha)
+            for family in families
+            if (sha := ladder.digest(family))
+        ),
+        *(Digest(name=f"arch/{arch.id}", sha256=arch.digest) for arch in cores if arch is not None),
+        *(Digest(name=f"devices/{spec.id}", sha256=spec.digest) for spec in specs if spec is not None),
+    )

@@ -8,20 +8,28 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from bench.judge import disturbance
+from bench.judge.ceiling import NO_CLOCK, ceiling
+from bench.judge.energy import Consumed, energy
+from bench.judge.roofline import roof
 from bench.measure import stats
 from bench.precision import precision
 from bench.terms import (
     Delivered,
     Device,
     Estimate,
+    Fact,
     Figure,
     Finding,
     Measurement,
-    Reading,
     Sample,
     Scalar,
     Status,
+    Telemetry,
+    Transfer,
+    Visit,
 )
+from bench.units import NS_PER_S
 from bench.workload import accuracy, operands, sampling
 
 # Fewer visits than this met too few states of the machine for an interval to mean much.
@@ -56,6 +64,15 @@ _WIDE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Surroundings:
+    """What was measured beside the rows."""
+
+    memory: Sequence[Transfer]
+    clock: Fact
+    telemetry: Telemetry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What the measurements came to: every row, the device's figure per precision, and the findings."""
 
@@ -65,11 +82,20 @@ class Result:
 
 
 def deliver(
-    devices: Sequence[Device], measurements: Sequence[Measurement], telemetry: Sequence[Reading]
+    devices: Sequence[Device],
+    measurements: Sequence[Measurement],
+    telemetry: Telemetry,
+    *,
+    memory: Sequence[Transfer] = (),
+    clock: Fact = NO_CLOCK,
 ) -> Result:
     """The delivered figures of a run. The findings are the rows' own and those computed here."""
-    found = [tuple(_row_findings(m, _device(devices, m))) for m in measurements]
-    rows = [_row(m, findings) for m, findings in zip(measurements, found, strict=True)]
+    surroundings = _Surroundings(memory=memory, clock=clock, telemetry=telemetry)
+    found = [tuple(_row_findings(m, _device(devices, m), telemetry)) for m in measurements]
+    rows = [
+        _row(m, _device(devices, m), findings, surroundings)
+        for m, findings in zip(measurements, found, strict=True)
+    ]
     rows = [_admit_unseen(row, rows) for row in rows]
     return Result(
         rows=tuple(rows),
@@ -83,10 +109,27 @@ def _device(devices: Sequence[Device], measurement: Measurement) -> Device:
 
 
 def estimate(measurement: Measurement) -> Estimate | None:
-    """The row's mean rate; over the real-valued samples alone where these ran slower than the exact ones."""
+    """The row's mean rate; over the real-valued samples alone where these ran slower than the exact ones.
+
+    A row that was held under load is what it delivered there, in one window, if that is whole.
+    """
     ops, unit = measurement.cost.ops, precision(measurement.workload.precision).unit
-    slower = _reals_are_slower(stats.operand_ratio(measurement.visits))
-    return stats.mean_rate(measurement.visits, ops, unit, real_only=slower)
+    slower = _reals_are_slower(stats.operand_ratio(measurement.stays))
+    over_visits = stats.mean_rate(measurement.visits, ops, unit, real_only=slower)
+    if measurement.counted == measurement.visits:
+        return over_visits
+    (held,) = measurement.counted
+    samples = tuple(s for s in held.samples if s.real or not slower)
+    return stats.window_rate(replace(held, samples=samples), ops, unit) or over_visits
+
+
+def _windows(measurement: Measurement) -> list[tuple[int, int]]:
+    """Begin and end of each window that the figure stands on, in ns of the run."""
+    return [
+        (visit.samples[0].start_ns, visit.samples[-1].start_ns + visit.samples[-1].host_ns)
+        for visit in measurement.counted
+        if visit.samples
+    ]
 
 
 def _reals_are_slower(ratio: stats.Ratio | None) -> bool:
@@ -96,14 +139,19 @@ def _reals_are_slower(ratio: stats.Ratio | None) -> bool:
     return ratio.high < _OPERAND_RATIO or ratio.high - ratio.low > _SCATTERED
 
 
-def _row(measurement: Measurement, findings: Sequence[Finding]) -> Delivered:
-    workload, ops = measurement.workload, measurement.cost.ops
+def _row(
+    measurement: Measurement, device: Device, findings: Sequence[Finding], around: _Surroundings
+) -> Delivered:
+    workload, ops, held = measurement.workload, measurement.cost.ops, measurement.held
     failures = [finding.code for finding in findings if finding.status == "failure"]
     # A kernel whose output is wrong has no time.
     figure = None if failures else estimate(measurement)
     measured = _arithmetic(measurement)
     reason = failures[0] if failures else _shortfall(measurement, figure, measured)
-    rates = stats.sample_rates(measurement.visits, ops) if figure else []
+    rates = stats.sample_rates(measurement.counted, ops) if figure else []
+    most, unknown = _ceiling(measurement, device, around.clock)
+    above = roof(measurement.cost, most, around.memory, device.selector) if figure else None
+    used = _energy(measurement, around.telemetry) if figure else Consumed(energy=None, reason="no-figure")
     return Delivered(
         device=workload.device,
         row=workload.row,
@@ -115,11 +163,32 @@ def _row(measurement: Measurement, findings: Sequence[Finding]) -> Delivered:
         estimate=figure,
         median=stats.rounded(stats.median(rates)) if rates else None,
         best=stats.rounded(max(rates)) if rates else None,
-        ceiling=None,
-        ceiling_reason="clock-not-measured",
+        ceiling=most,
+        ceiling_reason=unknown,
+        roof=above,
+        roof_reason=None if above else "no-figure" if figure is None else "bandwidth-not-measured",
+        energy=used.energy,
+        energy_reason=used.reason,
+        per_second=stats.rate_series(held, ops) if figure and held else (),
+        drift=stats.drift(held, ops) if figure and held else None,
         counts=reason is None,
         reason=reason,
     )
+
+
+def _ceiling(measurement: Measurement, device: Device, clock: Fact) -> tuple[float | None, str | None]:
+    """What the device can do at most at the clock that its cores ran at right after the row's windows."""
+    measured = [visit.clocks_hz for visit in measurement.counted if visit.clocks_hz]
+    if clock.value is None or not measured:
+        return None, clock.reason or "clock-not-measured"
+    mean = tuple(sum(hertz) / len(hertz) for hertz in zip(*measured, strict=True))
+    most, unknown = ceiling(device, measurement.workload.precision, mean)
+    return (None if most is None else stats.rounded(most)), unknown
+
+
+def _energy(measurement: Measurement, telemetry: Telemetry) -> Consumed:
+    launches = sum(sample.launches for visit in measurement.counted for sample in visit.samples)
+    return energy(_windows(measurement), measurement.cost.ops * launches, telemetry)
 
 
 def _arithmetic(measurement: Measurement) -> str | None:
@@ -132,7 +201,8 @@ def _shortfall(measurement: Measurement, figure: Estimate | None, measured: str 
     """Why a row without a failure still does not count, or None."""
     if measurement.ended == "refused" and measurement.findings:
         return measurement.findings[0].code
-    if figure is None or figure.visits < LEAST_VISITS:
+    held = figure is not None and figure.method == stats.METHOD_HELD
+    if figure is None or min(len(measurement.visits), LEAST_VISITS if held else figure.visits) < LEAST_VISITS:
         return "too-few-visits"
     if measured is None or not _checked(measurement):
         return "not-checked"
@@ -180,12 +250,17 @@ def _admit_unseen(row: Delivered, rows: Sequence[Delivered]) -> Delivered:
 def _figures(rows: Sequence[Delivered]) -> Iterator[Figure]:
     """One figure per device and precision: the best row that counts, of either operation and any backend.
 
-    Best by the interval's lower end, so that noise alone makes no row the best.
+    Best by the interval's lower end, so that noise alone makes no row the best. A row that was held under
+    load goes before all that were not: what lasts is what is delivered.
     """
     for device, name in dict.fromkeys((row.device, row.precision) for row in rows):
         candidates = [row for row in rows if (row.device, row.precision) == (device, name)]
-        counting = [(row.estimate.low, row) for row in candidates if row.counts and row.estimate]
-        best = max(counting, key=lambda pair: pair[0])[1] if counting else None
+        counting = [
+            (row.estimate.method == stats.METHOD_HELD, row.estimate.low, row)
+            for row in candidates
+            if row.counts and row.estimate
+        ]
+        best = max(counting, key=lambda found: found[:2])[2] if counting else None
         yield Figure(
             device=device,
             precision=name,
@@ -195,7 +270,7 @@ def _figures(rows: Sequence[Delivered]) -> Iterator[Figure]:
         )
 
 
-def _row_findings(measurement: Measurement, device: Device) -> Iterator[Finding]:
+def _row_findings(measurement: Measurement, device: Device, telemetry: Telemetry) -> Iterator[Finding]:
     """What the row itself reported, then what its checks, its probe and its clocks show."""
     row = measurement.workload.row
     yield from measurement.findings
@@ -222,10 +297,11 @@ def _row_findings(measurement: Measurement, device: Device) -> Iterator[Finding]
             subject=row, status="info", code="shapes-without-room", numbers={"shapes": without_room}
         )
     yield from _timing_findings(measurement, device)
+    yield from _disturbed_findings(measurement, device, telemetry)
 
 
 def _timing_findings(measurement: Measurement, device: Device) -> Iterator[Finding]:
-    visits = measurement.visits
+    visits = measurement.stays
     samples = [sample for visit in visits for sample in visit.samples]
     if not samples:
         return
@@ -241,13 +317,44 @@ def _timing_findings(measurement: Measurement, device: Device) -> Iterator[Findi
     raw = sum(sample.raw_ns for sample in samples)
     if abs(raw - host) > _CLOCKS * host:
         yield finding("failure", "clocks-disagree", host_ns=host, raw_ns=raw)
+    yield from _device_clock_findings(finding, visits)
     yield from _cpu_time_findings(finding, samples, host, device)
     unsettled = sum(visit.settle_ended == "settle-limit" for visit in visits)
     if 2 * unsettled > len(visits):
         yield finding("warning", "not-settled", visits=len(visits), unsettled=unsettled)
+    yield from _drift_findings(finding, measurement)
     figure = estimate(measurement)
     if figure is not None and stats.half_width(figure) > _WIDE:
         yield finding("warning", "wide-interval", half_width=stats.rounded(stats.half_width(figure)))
+
+
+def _drift_findings(finding: Callable[..., Finding], measurement: Measurement) -> Iterator[Finding]:
+    """A rate that did not last: throttling is what a held window is there to show."""
+    held, ops = measurement.held, measurement.cost.ops
+    moved = None if held is None else stats.drift(held, ops)
+    if held is not None and moved is not None and stats.drift_is_real(held, ops):
+        yield finding(
+            "warning",
+            "rate-fell" if moved.ratio < 1 else "rate-rose",
+            first=moved.first,
+            last=moved.last,
+            share=stats.rounded(abs(moved.ratio - 1)),
+            seconds=sum(sample.host_ns for sample in held.samples) // NS_PER_S,
+        )
+
+
+def _device_clock_findings(finding: Callable[..., Finding], visits: Sequence[Visit]) -> Iterator[Finding]:
+    """The device's own clock against the host's, over the same samples.
+
+    Device time beyond the host's cannot be: one of the clocks lies. Host time beyond the device's may be
+    the launches' own cost, and the figure stands on the longer time already.
+    """
+    pairs = [(d, s.host_ns) for visit in visits for d, s in zip(visit.device_ns, visit.samples, strict=False)]
+    device_ns, host_ns = (sum(column) for column in zip(*pairs, strict=True)) if pairs else (0, 0)
+    if device_ns > (1 + _CLOCKS) * host_ns:
+        yield finding("failure", "device-clock-disagrees", device_ns=device_ns, host_ns=host_ns)
+    elif device_ns < (1 - _CLOCKS) * host_ns:
+        yield finding("warning", "device-idle-in-window", device_ns=device_ns, host_ns=host_ns)
 
 
 def _cpu_time_findings(
@@ -266,25 +373,32 @@ def _cpu_time_findings(
         yield finding("warning", "processor-waited", share=stats.rounded(cpu_ns / threads / host_ns))
 
 
-def _machine_findings(telemetry: Sequence[Reading], devices: Sequence[Device]) -> Iterator[Finding]:
+def _disturbed_findings(measurement: Measurement, device: Device, telemetry: Telemetry) -> Iterator[Finding]:
+    """What others took while this row's windows were open: the run's average hides who came for one row."""
+    cpus, row = device.fact("threads-affinity"), measurement.workload.row
+    if not isinstance(cpus, int):
+        return
+    windows, readings = _windows(measurement), telemetry.readings
+    for code, share, most in (
+        ("row-steal", disturbance.stolen(windows, readings, cpus), _STEAL),
+        ("row-foreign-load", disturbance.foreign(windows, readings, cpus), _FOREIGN),
+    ):
+        if share is not None and share > most:
+            numbers = {"share": stats.rounded(share)}
+            yield Finding(subject=row, status="warning", code=code, numbers=numbers)
+
+
+def _machine_findings(telemetry: Telemetry, devices: Sequence[Device]) -> Iterator[Finding]:
     """Stolen time and other processes' load over the whole run, as shares of the usable CPUs' time."""
-    if len(telemetry) < 2:
-        return
-    first, last = telemetry[0], telemetry[-1]
+    readings = telemetry.readings
     cpus = next((device.fact("threads-affinity") for device in devices if device.family == "cpu"), None)
-    if not isinstance(cpus, int) or last.at_ns <= first.at_ns:
+    if not isinstance(cpus, int) or len(readings) < 2:
         return
-    capacity_us = (last.at_ns - first.at_ns) / 1000 * cpus
-    steal = (last.steal_us - first.steal_us) / capacity_us
-    foreign = ((last.busy_us - first.busy_us) - (last.own_us - first.own_us)) / capacity_us
-    if steal > _STEAL:
-        yield Finding(
-            subject="machine", status="warning", code="steal", numbers={"share": stats.rounded(steal)}
-        )
-    if foreign > _FOREIGN:
-        yield Finding(
-            subject="machine",
-            status="warning",
-            code="foreign-load",
-            numbers={"share": stats.rounded(foreign)},
-        )
+    whole = [(readings[0].at_ns, readings[-1].at_ns)]
+    for code, share, most in (
+        ("steal", disturbance.stolen(whole, readings, cpus), _STEAL),
+        ("foreign-load", disturbance.foreign(whole, readings, cpus), _FOREIGN),
+    ):
+        if share is not None and share > most:
+            numbers = {"share": stats.rounded(share)}
+            yield Finding(subject="machine", status="warning", code=code, numbers=numbers)

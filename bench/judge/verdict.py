@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from bench.errors import EvidenceInvalid
 from bench.judge.catalog import ASSURANCE_LEVELS
+from bench.judge.ceiling import exceeds
 from bench.precision import PRECISIONS
 from bench.terms import (
     BorneOut,
@@ -70,12 +71,14 @@ class Case:
     def ceiling(self, device: Device, precision: str) -> float | None:
         """What the device can do at most in op/s: the highest ceiling of its rows, None when unknown."""
         rows = (row for row in self.delivered if (row.device, row.precision) == (device.selector, precision))
-        return max((row.ceiling for row in rows if row.ceiling is not None), default=None)
+        # A ceiling with a reservation beside it accuses nobody.
+        certain = (row.ceiling for row in rows if row.ceiling is not None and row.ceiling_reason is None)
+        return max(certain, default=None)
 
     def above_ceiling(self, device: Device, precision: str) -> bool:
         """Whether the whole interval of the delivered figure lies above what the device can do."""
         estimate, ceiling = self.estimate(device, precision)[0], self.ceiling(device, precision)
-        return estimate is not None and ceiling is not None and estimate.low > ceiling
+        return estimate is not None and ceiling is not None and exceeds(estimate.low, ceiling)
 
     def declared(self, device: Device) -> tuple[Declaration, ...]:
         """Sourced figures of the device's profile."""
@@ -385,7 +388,9 @@ def _claim_findings(case: Case, device: Device, claim: Declaration) -> Iterator[
     if _incomparable(device, claim) is not None:
         return
     ceiling = case.ceiling(device, claim.precision)
-    if ceiling is not None and claim.ops_per_s > ceiling:
+    # What was measured on some of a processor's cores says nothing about a claim for all of them.
+    whole = device.family != "cpu" or device.fact("cores") == device.fact("cores-usable")
+    if whole and ceiling is not None and exceeds(claim.ops_per_s, ceiling):
         numbers = {"claimed": claim.ops_per_s, "ceiling": ceiling}
         yield _finding(device, claim.precision, "warning", "claim-above-ceiling", **numbers)
     for row in _comparable(case, device, claim.precision):

@@ -49,6 +49,12 @@ def ceiling(precision: str, value: float, *, of: str = "cuda:0") -> Delivered:
         best=None,
         ceiling=value * TERA,
         ceiling_reason=None,
+        roof=None,
+        roof_reason="bandwidth-not-measured",
+        energy=None,
+        energy_reason="no-energy-counter",
+        per_second=(),
+        drift=None,
         counts=True,
         reason=None,
     )
