@@ -1,13 +1,18 @@
 """Whether this program could have made the measurements: what the nonce, the ladder and the plan decide.
 
 Whoever holds a trusted key can sign anything. Here is refused what no run writes: rows that were not to be
-measured or are missing, shapes off the ladder, operands and counts of outputs that the nonce did not choose.
+measured or are missing, shapes that no search reaches, windows that end before their time, operands and
+counts of outputs that the nonce did not choose.
 """
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from bench.errors import EvidenceInvalid
+from bench.evidence import surroundings
+from bench.judge.delivered import deliver
+from bench.measure import search, stats, stopping
 from bench.measure.stopping import LEAST_SAMPLES
 from bench.printable import printable
 from bench.terms import (
@@ -18,10 +23,12 @@ from bench.terms import (
     Family,
     Measurement,
     Sample,
+    Schedule,
     Trial,
     Visit,
     Workload,
 )
+from bench.units import NS_PER_S
 from bench.workload import ladder, opcount, sampling, selection
 
 STEP = 6
@@ -49,19 +56,23 @@ def require_sound(evidence: Evidence) -> None:
     for device in evidence.devices:
         _require_device(device)
     _require_rows(evidence)
-    families = {device.selector: device.family for device in evidence.devices}
+    _require_schedule(evidence)
+    devices = {device.selector: device for device in evidence.devices}
     for measurement in evidence.measurements:
-        family = families[measurement.workload.device]
-        _require_shape(measurement, family, quick=evidence.mode == "quick")
+        device = devices[measurement.workload.device]
+        _require_shape(measurement, device.family, quick=evidence.mode == "quick")
         _require_inputs(measurement, evidence.nonce)
-        _require_phases(measurement, interrupted=evidence.interrupted)
         _require_samples(measurement)
+        _require_phases(measurement, evidence.schedule, interrupted=evidence.interrupted)
+        _require_device_clock(measurement, device)
         _require_checks(measurement)
+    _require_held(evidence)
+    surroundings.require_sound(evidence)
 
 
 def samples(measurement: Measurement) -> Iterator[Sample]:
     """Every sample in the order in which it was taken."""
-    for visit in measurement.visits:
+    for visit in measurement.stays:
         yield from visit.settle
         yield from visit.samples
 
@@ -142,31 +153,53 @@ def _require_asked(device: Device, asked: tuple[str, ...]) -> None:
 # ------------------------------------------------------------------------------- what a row ran, and how
 
 
+def _require_schedule(evidence: Evidence) -> None:
+    """What does not depend on the machine's speed is as this version plans it for such a run."""
+    given, quick = evidence.schedule, evidence.mode == "quick"
+    numbers = (given.window_ns, given.settle_least_ns, given.settle_most_ns, given.launch_most_ns)
+    longest = stopping.LONGEST_S * NS_PER_S
+    whole = min(*numbers, given.refine_ns) >= 0 < given.limit_ns <= longest >= given.hold_ns >= 0
+    _require(whole, "the schedule holds times that none has")
+    # One row and its time: only the times that depend on neither are compared.
+    usual = stopping.schedule(1, given.limit_ns / NS_PER_S, quick=quick, hold_s=given.hold_ns / NS_PER_S)
+    same = ("visits", "sample_ns", "probe_ns", "half_width")
+    paced = (
+        given.settle_most_ns == 3 * given.settle_least_ns <= 3 * stopping.LONGEST_SETTLE_NS
+        and LEAST_SAMPLES * given.sample_ns <= given.window_ns <= stopping.LONGEST_WINDOW_NS
+        and given.settle_most_ns >= LEAST_SAMPLES * given.sample_ns
+    )
+    _require(
+        paced and all(getattr(given, name) == getattr(usual, name) for name in same),
+        "the schedule is not one that this version of bench follows",
+    )
+
+
 def _require_shape(measurement: Measurement, family: Family, *, quick: bool) -> None:
-    """A rung of the public ladder; once the search is over, the fastest of all the rungs."""
+    """One that the search could try; once the search is over, the one that it chooses."""
     workload, tried = measurement.workload, measurement.tried
     row = printable(workload.row)
     rungs = ladder.rungs(workload.operation, workload.form, family, quick=quick)
-    _require(workload.shape in rungs, f"{row}: its shape is no rung of the ladder")
-    shapes = tuple(trial.shape for trial in tried)
+    refinement = ladder.refinement(workload.form, family, quick=quick)
     _require(
-        shapes in ((), rungs),
-        f"{row}: the shapes tried are not the ladder's, each once from the least work on",
+        workload.shape in (rungs if not tried else [trial.shape for trial in tried]),
+        f"{row}: its shape is none that the search tried",
     )
-    _require(all(map(_is_sound, tried)), f"{row}: a trial needs a rate, or the reason why there is none")
+    _require(
+        not tried or search.follows(rungs, refinement, tried),
+        f"{row}: the shapes tried are not those of the ladder and around its best, in their order",
+    )
+    _require(all(map(_is_sound, tried)), f"{row}: a trial needs rates, or the reason why there are none")
     if measurement.before is not None or measurement.visits:
-        rates = {trial.shape: trial.ops_per_s for trial in tried if trial.ops_per_s is not None}
-        fastest = max(rates.values(), default=None)
+        chosen = search.chosen(tried)
         _require(
-            fastest is not None and rates.get(workload.shape) == fastest,
+            chosen is not None and chosen.shape == workload.shape,
             f"{row}: its shape is not the fastest of those tried",
         )
 
 
 def _is_sound(trial: Trial) -> bool:
-    if trial.ops_per_s is None:
-        return bool(trial.reason)
-    return trial.ops_per_s > 0 and trial.reason is None
+    rated = bool(trial.ops_per_s) and min(trial.ops_per_s) > 0
+    return trial.spent_ns >= 0 and (rated and trial.reason is None if trial.ops_per_s else bool(trial.reason))
 
 
 def _require_inputs(measurement: Measurement, nonce: str) -> None:
@@ -177,7 +210,7 @@ def _require_inputs(measurement: Measurement, nonce: str) -> None:
     _require(measurement.cost == counted, f"{row}: the count of operations is not that of its shape")
 
 
-def _require_phases(measurement: Measurement, *, interrupted: bool) -> None:
+def _require_phases(measurement: Measurement, schedule: Schedule, *, interrupted: bool) -> None:
     """The phases that a row went through are those before its end, and a failure is told."""
     row, ended = printable(measurement.workload.row), measurement.ended
     if ended in _UNFINISHED:
@@ -194,21 +227,93 @@ def _require_phases(measurement: Measurement, *, interrupted: bool) -> None:
         measurement.before is not None or measurement.probe is None, f"{row} was probed without being checked"
     )
     _require(measurement.probe is not None or not measurement.visits, f"{row} was visited without a probe")
+    visits = measurement.visits
+    # An interrupt or a failure cuts the last visit short, never one before it, nor one before a held window.
+    cut = 1 if measurement.held is None and ended not in _MEASURED else 0
+    whole = all(_is_whole(visit, measurement, schedule) for visit in visits[: len(visits) - cut])
+    _require(whole, f"{row}: a visit is not whole, and the row says that it was not interrupted")
     if ended in _MEASURED:
-        whole = measurement.visits and all(map(_is_whole, measurement.visits))
-        _require(whole, f"{row}: a visit is not whole, and the row says that it was not interrupted")
+        _require(_is_enough(measurement, schedule), f"{row}: its visits do not end where the rule ends them")
     if ended == "wrong-outputs":
         checked = measurement.before is not None and measurement.probe is None
         _require(checked, f"{row}: a row with wrong outputs ends at its check")
 
 
-def _is_whole(visit: Visit) -> bool:
-    return (
-        bool(visit.settle)
-        and visit.settle_ended in _SETTLE_ENDED
-        and visit.ended == "window-full"
-        and len(visit.samples) >= LEAST_SAMPLES
+def _is_enough(measurement: Measurement, schedule: Schedule) -> bool:
+    """As many visits as there must be, "precise" if and only if they are, and none beyond that."""
+    visits = measurement.visits
+
+    def precise(number: int) -> bool:
+        estimate = stats.mean_rate(visits[:number], measurement.cost.ops, "", real_only=False)
+        return estimate is not None and stats.half_width(estimate) <= schedule.half_width
+
+    if len(visits) < schedule.visits or precise(len(visits)) != (measurement.ended == "precise"):
+        return False
+    return len(visits) == schedule.visits or not precise(len(visits) - 1)
+
+
+def _is_whole(visit: Visit, measurement: Measurement, schedule: Schedule) -> bool:
+    """Whether it settled by the rule, and ended with the sample that filled its window and no other."""
+    if visit.settle_ended not in _SETTLE_ENDED or visit.ended != "window-full":
+        return False
+    return _settled(visit, measurement, schedule) and _is_full(visit, schedule.window_ns)
+
+
+def _settled(visit: Visit, measurement: Measurement, schedule: Schedule) -> bool:
+    def ended(settle: Sequence[Sample]) -> str | None:
+        return stopping.settled(settle, measurement.cost.ops, schedule) if settle else None
+
+    return ended(visit.settle) == visit.settle_ended and ended(visit.settle[:-1]) is None
+
+
+def _is_full(visit: Visit, window_ns: int) -> bool:
+    elapsed = sum(sample.host_ns for sample in visit.samples)
+    enough = elapsed >= window_ns and len(visit.samples) >= LEAST_SAMPLES
+    before = elapsed - visit.samples[-1].host_ns if visit.samples else 0
+    return enough and (before < window_ns or len(visit.samples) == LEAST_SAMPLES)
+
+
+def _require_held(evidence: Evidence) -> None:
+    """The rows that were held under load are those behind the figures of the visits, each for its time."""
+    schedule = evidence.schedule
+    held = [m for m in evidence.measurements if m.held is not None]
+    _require(not held or schedule.hold_ns, "a row was held under load, and the schedule asks for none")
+    if not schedule.hold_ns:
+        return
+    figures = _figures_of_visits(evidence)
+    for measurement in held:
+        workload = measurement.workload
+        row, same = printable(workload.row), (workload.device, workload.precision)
+        # One that failed or was wrong while it was held no longer counts, and is nobody's figure.
+        fitting = figures.get(same) in (None, workload.row) or not _is_measured(measurement)
+        _require(fitting, f"{row} was held under load, and is not the best of its precision")
+        whole = (
+            evidence.interrupted
+            or not _is_measured(measurement)
+            or _is_full(measurement.stays[-1], schedule.hold_ns)
+        )
+        _require(whole, f"{row}: its held window ends before its time")
+        before = measurement.stays[-1].samples[:-1]
+        elapsed = sum(sample.host_ns for sample in before)
+        fitting = elapsed < schedule.hold_ns or len(before) < LEAST_SAMPLES
+        _require(fitting, f"{row}: its held window goes on after its time")
+    reached = {(m.workload.device, m.workload.precision) for m in held}
+    missing = [name for (device, name), row in figures.items() if row and (device, name) not in reached]
+    _require(
+        not missing or evidence.interrupted,
+        f"no row of {printable(', '.join(missing))} was held under load, and one was to be",
     )
+
+
+def _is_measured(measurement: Measurement) -> bool:
+    return measurement.ended in _MEASURED
+
+
+def _figures_of_visits(evidence: Evidence) -> dict[tuple[str, str], str | None]:
+    """The rows behind the figures as they stood before any was held."""
+    visits = [replace(measurement, held=None) for measurement in evidence.measurements]
+    figures = deliver(evidence.devices, visits, evidence.telemetry).figures
+    return {(figure.device, figure.precision): figure.row for figure in figures}
 
 
 # --------------------------------------------------------------------------------- samples, and outputs
@@ -220,13 +325,26 @@ def _require_samples(measurement: Measurement) -> None:
     for sample in samples(measurement):
         if sample.host_ns <= 0 or sample.launches <= 0:
             raise EvidenceInvalid(f"{row}: a sample has no time or no launches.", step=STEP)
-        if sample.cpu_ns < 0:
+        if sample.cpu_ns < 0 or sample.host_ns > stopping.LONGEST_S * NS_PER_S:
             raise EvidenceInvalid(f"{row}: a sample holds a value that no measurement brings.", step=STEP)
-    settle = [sample.real for visit in measurement.visits for sample in visit.settle]
+    settle = [sample.real for visit in measurement.stays for sample in visit.settle]
     _require(not any(settle), f"{row}: it settled on real-valued operands")
-    flags = [[sample.real for sample in visit.samples] for visit in measurement.visits]
+    flags = [[sample.real for sample in visit.samples] for visit in measurement.stays]
     chosen = sampling.all_on_reals(measurement.workload, [len(visit) for visit in flags])
     _require(flags == chosen, f"{row}: its samples did not run on the operands that the nonce chose")
+
+
+def _require_device_clock(measurement: Measurement, device: Device) -> None:
+    """A device with a clock of its own has timed every counted sample by it, a processor has none."""
+    row = printable(measurement.workload.row)
+    for visit in measurement.stays:
+        expected = 0 if device.family == "cpu" else len(visit.samples)
+        if device.family != "ort":
+            _require(
+                len(visit.device_ns) == expected or visit.ended != "window-full",
+                f"{row}: the device's own clock stands for {len(visit.device_ns)} of {expected} samples",
+            )
+        _require(min(visit.device_ns, default=1) > 0, f"{row}: the device's own clock brought no time")
 
 
 def _require_checks(measurement: Measurement) -> None:
@@ -266,7 +384,7 @@ def _counts(check: Check | None) -> sampling.Counts:
 
 def _timed_count(measurement: Measurement) -> bool:
     """Whether every measured sample was looked at; an interrupt may have come before the last look."""
-    flags = [sample.real for visit in measurement.visits for sample in visit.samples]
+    flags = [sample.real for visit in measurement.stays for sample in visit.samples]
     got = _counts(measurement.timed)
     if measurement.ended in _MEASURED:
         return got == sampling.timed_counts(flags)

@@ -6,6 +6,7 @@ It reads and recomputes, writes nothing, and calls the very functions that `benc
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from bench.evidence import envelope, harness, soundness, statement, store
 from bench.evidence.assurance import ASSURANCE, DOES_NOT_SHOW
 from bench.evidence.trust import SELF, Signer, Trusted, check_signatures
 from bench.judge import catalog
-from bench.judge.conclusion import Conclusion, Observed, conclude, profile_digests
+from bench.judge.conclusion import Conclusion, conclude, observed_in, profile_digests
 from bench.judge.verdict import METHODS
 from bench.printable import printable
 from bench.terms import Envelope, Evidence, RuleSet, Sample, Scalar
@@ -94,9 +95,10 @@ def verify(path: Path, request: Request, found: Verified) -> Iterator[Step]:
     yield Step(number=4, code="rules", values={"rules": rules.id, "status": rules.status})
     _require_limits(evidence)
     yield Step(number=5, code="no-challenge", values={})
-    soundness.require_sound(evidence)
+    with _computable():
+        soundness.require_sound(evidence)
     conclusion = _recompute(evidence, rules)
-    samples = sum(len(visit.samples) for m in evidence.measurements for visit in m.visits)
+    samples = sum(len(visit.samples) for m in evidence.measurements for visit in m.stays)
     yield Step(number=6, code="recomputed", values={"rows": len(evidence.measurements), "samples": samples})
     yield Step(number=7, code="no-openings", values={})
     if conclusion.verdict != evidence.verdict:
@@ -135,20 +137,21 @@ def _rules(evidence: Evidence, rules_file: str | None) -> RuleSet:
             "Give the right file with --rules FILE.toml.",
             step=4,
         )
+    _require_sections(evidence, rules)
     if profile_digests(evidence.devices) != evidence.profiles:
         raise EvidenceInvalid(
             "the device profiles named in the evidence are not the shipped ones. Verify with the version "
             f"of bench that wrote it ({printable(evidence.harness.version)}).",
             step=4,
         )
-    _require_sections(evidence, rules)
     return rules
 
 
 def _require_sections(evidence: Evidence, rules: RuleSet) -> None:
     """A section that the rule set requires and that is empty is a failure."""
     for name in rules.required_sections:
-        if not getattr(evidence, name, ()):
+        section = evidence.telemetry.readings if name == "telemetry" else getattr(evidence, name, ())
+        if not section:
             raise EvidenceInvalid(f"the rule set requires the section {name}, and it is empty.", step=4)
 
 
@@ -167,30 +170,29 @@ def _require_limits(evidence: Evidence) -> None:
         )
 
 
+@contextmanager
+def _computable() -> Iterator[None]:
+    """What bench writes can be computed with: a count of zero or an unknown precision is not its own."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, ValueError) as error:
+        raise EvidenceInvalid(
+            f"it holds values that nothing can be computed from ({type(error).__name__}: "
+            f"{printable(str(error))}).",
+            step=6,
+        ) from error
+
+
 def _recompute(evidence: Evidence, rules: RuleSet) -> Conclusion:
     if evidence.verdict.method not in METHODS:
         raise EvidenceInvalid(
             f"judging method {printable(evidence.verdict.method)} is not known to this bench. Update bench.",
             step=8,
         )
-    observed = Observed(
-        devices=evidence.devices,
-        measurements=evidence.measurements,
-        telemetry=evidence.telemetry,
-        claims=evidence.claims,
-        quick=evidence.mode == "quick",
-        assurance=evidence.assurance,
-    )
-    try:
-        conclusion = conclude(observed, rules, method=evidence.verdict.method)
-    except (ArithmeticError, LookupError, ValueError) as error:
-        # What bench writes can be computed with: a count of zero or an unknown precision is not its own.
-        raise EvidenceInvalid(
-            f"it holds values that nothing can be computed from ({type(error).__name__}: "
-            f"{printable(str(error))}).",
-            step=6,
-        ) from error
-    if (conclusion.delivered, conclusion.figures) != (evidence.delivered, evidence.figures):
+    with _computable():
+        conclusion = conclude(observed_in(evidence), rules, method=evidence.verdict.method)
+    found = conclusion.delivered, conclusion.figures, conclusion.conditions
+    if found != (evidence.delivered, evidence.figures, evidence.conditions):
         raise EvidenceInvalid(
             "the figures in the file are not the ones that follow from its samples.", step=6
         )
@@ -230,7 +232,7 @@ def _long(time: timedelta) -> str:
 
 def _in_order(evidence: Evidence) -> None:
     """A device's samples do not overlap, whatever their rows, and the counters were read around them all."""
-    moments = [reading.at_ns for reading in evidence.telemetry]
+    moments = [reading.at_ns for reading in evidence.telemetry.readings]
     if moments != sorted(moments):
         raise EvidenceInvalid("the telemetry's times run backwards.", step=9)
     ends: dict[str, int] = {}

@@ -16,7 +16,7 @@ from bench.evidence import envelope, keys, statement
 from bench.evidence.keys import SigningKey
 from bench.evidence.strict_json import to_bytes
 from bench.judge import catalog
-from bench.judge.conclusion import Observed, conclude, profile_digests
+from bench.judge.conclusion import conclude, observed_in, profile_digests
 from bench.terms import Evidence
 
 Change = Callable[[Any], object]
@@ -49,19 +49,12 @@ def concluded(evidence: Evidence, **changes: Any) -> Evidence:
     """The evidence with changes and everything that honestly follows from them."""
     evidence = replace(evidence, **changes)
     rules = catalog.rules(evidence.rules.name)
-    observed = Observed(
-        devices=evidence.devices,
-        measurements=evidence.measurements,
-        telemetry=evidence.telemetry,
-        claims=evidence.claims,
-        quick=evidence.mode == "quick",
-        assurance=evidence.assurance,
-    )
-    found = conclude(observed, rules)
+    found = conclude(observed_in(evidence), rules)
     return replace(
         evidence,
         delivered=found.delivered,
         figures=found.figures,
+        conditions=found.conditions,
         verdict=found.verdict,
         profiles=profile_digests(evidence.devices),
     )

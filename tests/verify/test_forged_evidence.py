@@ -189,11 +189,11 @@ def test_a_missing_file_is_a_usage_error(made: Made, tmp_path: Path) -> None:
 
 
 SPELLED_INSIDE = (
-    (b'"format":"1"', b'"format":"1","format":"1"', '"format" stands twice'),
-    (b'"format":"1"', b'"format":"1","Format":"2"', "differ only in case"),
-    (b'"format":"1"', b'"format":"1","extra":1', "unknown keys: extra"),
-    (b'"format":"1",', b"", "missing keys: format"),
-    (b'"format":"1"', b'"format":"2"', 'format "2" is not known'),
+    (b'"format":"2"', b'"format":"2","format":"2"', '"format" stands twice'),
+    (b'"format":"2"', b'"format":"2","Format":"3"', "differ only in case"),
+    (b'"format":"2"', b'"format":"2","extra":1', "unknown keys: extra"),
+    (b'"format":"2",', b"", "missing keys: format"),
+    (b'"format":"2"', b'"format":"3"', 'format "3" is not known'),
     (b'"interrupted":false', b'"interrupted":NaN', "NaN is not a number"),
     (b'"interrupted":false', b'"interrupted":Infinity', "Infinity is not a number"),
     (b'"interrupted":false', b'"interrupted":-Infinity', "-Infinity is not a number"),
@@ -282,20 +282,21 @@ def _at_once(predicate: Any) -> None:
 
 
 def _backwards(predicate: Any) -> None:
-    moments = predicate["telemetry"]["atNs"].split()
+    moments = predicate["telemetry"]["readings"]["atNs"].split()
     moments[1], moments[2] = moments[2], moments[1]
-    predicate["telemetry"]["atNs"] = " ".join(moments)
+    predicate["telemetry"]["readings"]["atNs"] = " ".join(moments)
 
 
 def _other_device(predicate: Any) -> None:
     """A processor that calls itself a GPU, with the profile that goes by that name."""
     spec = next(spec for spec in catalog.specs() if spec.id == "h100-pcie")
     predicate["devices"][0].update(name=spec.names[0], kind="gpu")
-    predicate["profiles"] = [{"name": spec.id, "sha256": spec.digest}]
+    predicate["profiles"].append({"name": f"devices/{spec.id}", "sha256": spec.digest})
 
 
 def _other_family(predicate: Any) -> None:
     predicate["devices"][0].update(family="cuda", kind="gpu")
+    predicate["profiles"] = []
 
 
 def _huge_image(predicate: Any) -> None:
@@ -324,9 +325,17 @@ FIGURES = "figures in the file are not the ones that follow"
 COUNTS = "count of operations is not that"
 VALUES = "values that nothing can be computed from"
 VERDICT = "verdict in the file is not the one"
-RUNG = "its shape is no rung of the ladder"
+RUNG = "its shape is none that the search tried"
 NO_ROW = "is no row that this version of bench plans"
 MISSING = "rows to be measured on cpu are not there"
+
+NO_TELEMETRY = {
+    "originUnixUs": 0,
+    "periodNs": 100_000_000,
+    "readings": {"atNs": "", "busyUs": "", "ownUs": "", "stealUs": ""},
+    "sensors": [],
+    "meter": None,
+}
 
 FORGERIES = (
     # figures and what they follow from
@@ -355,7 +364,10 @@ FORGERIES = (
         reason=FIGURES,
     ),
     Forgery(
-        name="a sample's time shortened", change=_sample("hostNs", lambda ns: ns // 2), step=6, reason=FIGURES
+        name="a sample's time shortened",
+        change=_sample("hostNs", lambda _: 1),
+        step=6,
+        reason="a visit is not whole",
     ),
     Forgery(
         name="a sample's launches raised", change=_sample("launches", lambda n: n + 1), step=6, reason=FIGURES
@@ -375,7 +387,7 @@ FORGERIES = (
         step=6,
         reason="did not run on the operands that the nonce chose",
     ),
-    Forgery(name="a sample longer than the ages", change=_huge_times, step=6, reason=FIGURES),
+    Forgery(name="a sample longer than the ages", change=_huge_times, step=6, reason="no measurement brings"),
     Forgery(
         name="the operations counted twice",
         change=in_first_row("cost", "ops", to=lambda ops: str(2 * int(ops))),
@@ -496,7 +508,7 @@ FORGERIES = (
             ("system", "system", []),
             ("devices", "devices", []),
             ("measurements", "measurements", []),
-            ("telemetry", "telemetry", {"atNs": "", "busyUs": "", "ownUs": "", "stealUs": ""}),
+            ("telemetry", "telemetry", NO_TELEMETRY),
             ("delivered", "delivered", []),
             ("figures", "figures", []),
             ("does_not_show", "doesNotShow", []),
@@ -620,7 +632,8 @@ def test_rows_that_ran_at_the_same_time_on_one_device_are_refused(made: Made, tm
 
 def test_telemetry_that_ends_before_the_samples_do_is_refused(made: Made, tmp_path: Path) -> None:
     telemetry = parse(made.payload).telemetry
-    error = refusal(made, tmp_path, telemetry=telemetry[:1])
+    cut = replace(telemetry, readings=telemetry.readings[:1], sensors=())
+    error = refusal(made, tmp_path, telemetry=cut)
     assert re.search("step 9: .*the telemetry does not cover its samples", error)
 
 

@@ -24,12 +24,19 @@ from bench.terms import (
     Check,
     ConvShape,
     Device,
+    Diagnostic,
     Digest,
     Evidence,
     Fact,
     Finding,
     GemmShape,
+    Level,
     Measurement,
+    Pair,
+    Pass,
+    Sensor,
+    Telemetry,
+    Transfer,
     Trial,
     Visit,
 )
@@ -115,7 +122,7 @@ def a_visit(edit: Callable[[Visit], Visit], *, recount: bool = True) -> Callable
 
 def recounted(row: Measurement) -> Measurement:
     """The row with as many compared outputs of timed launches as its samples bring."""
-    counts = sampling.timed_counts([sample.real for visit in row.visits for sample in visit.samples])
+    counts = sampling.timed_counts([sample.real for visit in row.stays for sample in visit.samples])
     assert row.timed is not None
     error = row.timed.real_error_ppm if counts.real_compared else None
     return replace(
@@ -231,11 +238,82 @@ def cut_short_without_a_look(evidence: Evidence) -> Changes:
     return {**in_row(ended="interrupted", timed=None)(evidence), "interrupted": True}
 
 
+def with_one_more(visit: Visit) -> Visit:
+    """The last sample again, right after itself."""
+    last = visit.samples[-1]
+    again = replace(last, start_ns=last.start_ns + last.host_ns, real=0)
+    return replace(visit, samples=(*visit.samples, again))
+
+
+def settled_longer(visit: Visit) -> Visit:
+    """The window's first sample was slow, and now stands among those of settling."""
+    slow = replace(visit.samples[0], real=0)
+    return replace(visit, settle=(*visit.settle, slow))
+
+
+def settled_less(visit: Visit) -> Visit:
+    return replace(visit, settle=visit.settle[:3])
+
+
+def held_anyway(evidence: Evidence) -> Changes:
+    """The last visit once more, after all others, on the operands that the nonce chooses there."""
+    row = evidence.measurements[the_row(evidence)]
+    last = row.visits[-1]
+    end = max(s.start_ns + s.host_ns for m in evidence.measurements for s in soundness.samples(m))
+    lengths = [len(visit.samples) for visit in (*row.visits, last)]
+    flags = sampling.all_on_reals(row.workload, lengths)[-1]
+    samples = tuple(
+        replace(sample, start_ns=end + index, real=flag)
+        for index, (sample, flag) in enumerate(zip(last.samples, flags, strict=True))
+    )
+    return with_row(evidence, recounted(replace(row, held=replace(last, samples=samples))))
+
+
+def a_schedule(**changes: Any) -> Callable[[Evidence], Changes]:
+    return lambda evidence: {"schedule": replace(evidence.schedule, **changes)}
+
+
+def a_telemetry(change: Callable[[Telemetry], Changes]) -> Callable[[Evidence], Changes]:
+    return lambda evidence: {"telemetry": replace(evidence.telemetry, **change(evidence.telemetry))}
+
+
+def lifted(row: Measurement) -> tuple[Trial, ...]:
+    """The slowest shape of the ladder, with as many rates as the chosen one."""
+    slow = min((t for t in row.tried if t.ops_per_s), key=lambda t: t.ops_per_s[0])
+    rates = (slow.ops_per_s[0], *[max(max(t.ops_per_s) for t in row.tried if t.ops_per_s)] * 2)
+    forged = [replace(t, ops_per_s=t.ops_per_s[:1]) for t in row.tried]
+    return tuple(replace(t, ops_per_s=rates) if t.shape == slow.shape else t for t in forged)
+
+
+def another_chain(_: Evidence) -> Changes:
+    """Of a latency that makes every ceiling higher."""
+    return {"clock": Fact(name="clock", value="imul-chain/9-cycles/nobody", source="forged")}
+
+
+A_TRANSFER = Transfer(
+    device="cpu",
+    operation="copy",
+    footprint_bytes=384,
+    moved_bytes=768,
+    passes=(Pass(ns=10),) * 3,
+    reason=None,
+)
+A_DIAGNOSTIC = Diagnostic(
+    device="cpu",
+    row="torch_gemm/fp32/mm",
+    name="zeros",
+    detail="",
+    pairs=(Pair(usual_ns=10, other_ns=9),),
+    reason=None,
+)
+A_SENSOR = Sensor(
+    name="forged", unit="Hz", source="forged", every=1, levels=(Level(value=1),) * 2, reason=None
+)
 A_FINDING = (Finding(subject="torch_gemm/fp32/mm", status="info", code="backend-failed", numbers={}),)
 OFF_LADDER = GemmShape(m=2048, n=512, k=768)
 CHOSEN = "did not run on the operands that the nonce chose"
-NO_RUNG = "its shape is no rung of the ladder"
-NOT_TRIED = "the shapes tried are not the ladder's"
+NO_RUNG = "its shape is none that the search tried"
+NOT_TRIED = "the shapes tried are not those of the ladder and around its best"
 COUNTED = "it compared other numbers of outputs than its launches bring"
 WHOLE = "a visit is not whole"
 NO_ROW = "is no row that this version of bench plans for what was asked"
@@ -285,13 +363,11 @@ UNSOUND = (
         name="trials in another order", change=in_row(tried=lambda row: row.tried[::-1]), reason=NOT_TRIED
     ),
     Unsound(name="nothing tried", change=in_row(tried=()), reason="not the fastest of those tried"),
-    Unsound(
-        name="a trial of nothing", change=a_trial(0, ops_per_s=None, reason=None), reason="a trial needs"
-    ),
+    Unsound(name="a trial of nothing", change=a_trial(0, ops_per_s=(), reason=None), reason="a trial needs"),
     Unsound(
         name="a trial with a rate and a reason", change=a_trial(0, reason="too-slow"), reason="a trial needs"
     ),
-    Unsound(name="a trial with a rate of zero", change=a_trial(0, ops_per_s=0.0), reason="a trial needs"),
+    Unsound(name="a trial with a rate of zero", change=a_trial(0, ops_per_s=(0.0,)), reason="a trial needs"),
     # operands
     Unsound(name="a sample on other operands", change=a_visit(other_operands), reason=CHOSEN),
     Unsound(name="a visit without real-valued operands", change=a_visit(all_exact), reason=CHOSEN),
@@ -334,7 +410,7 @@ UNSOUND = (
     ),
     Unsound(name="no check before timing", change=in_row(before=None), reason="without being checked"),
     Unsound(name="no probe", change=in_row(probe=None), reason="visited without a probe"),
-    Unsound(name="no visits", change=lambda e: in_row(visits=())(e), reason=WHOLE),
+    Unsound(name="no visits", change=lambda e: in_row(visits=())(e), reason="where the rule"),
     Unsound(
         name="a visit cut short", change=a_visit(lambda v: replace(v, samples=v.samples[:7])), reason=WHOLE
     ),
@@ -349,6 +425,101 @@ UNSOUND = (
         reason=WHOLE,
     ),
     Unsound(name="a visit without settling", change=a_visit(lambda v: replace(v, settle=())), reason=WHOLE),
+    Unsound(name="a sample after the window was full", change=a_visit(with_one_more), reason=WHOLE),
+    Unsound(name="a window begun late", change=a_visit(settled_longer), reason=WHOLE),
+    Unsound(name="a visit settled too soon", change=a_visit(settled_less), reason=WHOLE),
+    # the schedule, and windows that were held
+    Unsound(name="fewer visits planned", change=a_schedule(visits=2), reason="follows"),
+    Unsound(name="shorter samples planned", change=a_schedule(sample_ns=1000), reason="follows"),
+    Unsound(name="content with wide intervals", change=a_schedule(half_width=0.5), reason="follows"),
+    Unsound(name="shorter windows planned", change=a_schedule(window_ns=1), reason="follows"),
+    Unsound(name="a year planned", change=a_schedule(limit_ns=10**15), reason="times that none has"),
+    Unsound(name="time before the beginning", change=a_schedule(refine_ns=-1), reason="times that none has"),
+    Unsound(
+        name="a held window that nobody asked for",
+        change=held_anyway,
+        reason="the schedule asks for none",
+    ),
+    Unsound(
+        name="a held window that is missing",
+        change=a_schedule(hold_ns=10**9),
+        reason="was held under load, and one was to be",
+    ),
+    # the search
+    Unsound(
+        name="a shape let into the run-off that was slow",
+        change=in_row(tried=lifted),
+        reason="not the fastest of those tried",
+    ),
+    Unsound(
+        name="a shape refined in a smoke test",
+        change=in_row(tried=lambda row: (*row.tried, replace(row.tried[0], shape=OFF_LADDER, round=1))),
+        reason=NOT_TRIED,
+    ),
+    Unsound(name="a search before its beginning", change=a_trial(0, spent_ns=-1), reason="a trial needs"),
+    # what was measured beside the rows
+    Unsound(
+        name="a device clock on a processor",
+        change=a_visit(lambda v: replace(v, device_ns=tuple(s.host_ns for s in v.samples))),
+        reason="the device's own clock stands for",
+    ),
+    Unsound(
+        name="clocks left out",
+        change=a_visit(lambda v: replace(v, clocks_hz=() if v.clocks_hz else (1,))),
+        reason="the clock of",
+    ),
+    Unsound(
+        name="a clock of zero",
+        change=a_visit(lambda v: replace(v, clocks_hz=tuple(0 for _ in v.clocks_hz) or (0,))),
+        reason="clock",
+    ),
+    Unsound(name="a clock by another chain", change=another_chain, reason="a chain that is not known"),
+    Unsound(
+        name="bandwidth in a smoke test",
+        change=lambda _: {"memory": (A_TRANSFER,)},
+        reason="a smoke test measures no bandwidth",
+    ),
+    Unsound(
+        name="a pass with a reason why there is none",
+        change=lambda _: {"memory": (replace(A_TRANSFER, reason="too-slow"),)},
+        reason="is none that the bandwidth kernel makes",
+    ),
+    Unsound(
+        name="a diagnosis of no row",
+        change=lambda _: {"diagnostics": (replace(A_DIAGNOSTIC, row="none"),)},
+        reason="is no row of the evidence",
+    ),
+    Unsound(
+        name="a diagnosis with neither times nor a reason",
+        change=lambda _: {"diagnostics": (replace(A_DIAGNOSTIC, pairs=()),)},
+        reason="neither times nor a reason",
+    ),
+    Unsound(
+        name="a sensor with levels missing",
+        change=a_telemetry(lambda _: {"sensors": (replace(A_SENSOR, levels=A_SENSOR.levels[:1]),)}),
+        reason="levels for",
+    ),
+    Unsound(
+        name="an energy counter that falls",
+        change=a_telemetry(
+            lambda t: {
+                "sensors": (
+                    replace(
+                        A_SENSOR,
+                        unit="uJ",
+                        every=-(-len(t.readings) // 2),
+                        levels=(Level(value=2), Level(value=1)),
+                    ),
+                )
+            }
+        ),
+        reason="runs backwards",
+    ),
+    Unsound(
+        name="a sensor twice",
+        change=a_telemetry(lambda t: {"sensors": (*t.sensors, *t.sensors)}),
+        reason="stands twice",
+    ),
     # rows
     Unsound(
         name="the rows of a backend dropped",
@@ -466,6 +637,7 @@ def test_rows_that_were_not_begun_are_no_defect_of_an_interrupted_run(
                 before=None,
                 probe=None,
                 visits=(),
+                held=None,
                 timed=None,
                 ended="interrupted",
                 findings=(),
