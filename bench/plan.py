@@ -4,18 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.errors import CannotMeasure, UsageError
-from bench.measure import search
-from bench.measure.stopping import OPENING, Schedule, schedule
+from bench.measure import search, stopping
+from bench.measure.stopping import OPENING, least_visit_ns, schedule
 from bench.precision import precision
-from bench.terms import Claim, Device, RuleSet, Shape, Unavailable, Workload
-from bench.units import NS_PER_S, format_bytes
+from bench.terms import Claim, Device, RuleSet, Schedule, Shape, Unavailable, Workload
+from bench.units import NS_PER_S, format_bytes, format_seconds
 from bench.workload import ladder, selection
+from bench.workload.ladder import Refinement
 from bench.workload.selection import Selected
 
 # A default run ends in under three minutes with its imports, checks and writing; a quick one in
 # twenty seconds.
-DEFAULT_LIMIT_S = 130.0
+DEFAULT_LIMIT_S = 155.0
 QUICK_LIMIT_S = 10.0
+# A held window is what a run with --sustain is about: this much goes to finding the row to hold.
+SUSTAIN_LIMIT_S = 60.0
+# Bandwidth, diagnoses, imports and checks, which no limit counts.
+_BESIDE_S, _BESIDE_QUICK_S = 20.0, 4.0
 # Shorter than this, five visits to every row have no window left.
 LEAST_LIMIT_S = 5.0
 
@@ -26,6 +31,7 @@ class PlannedRow:
 
     workload: Workload
     ladder: tuple[Shape, ...]
+    refinement: Refinement
     threads: int
     unavailable: Unavailable | None
 
@@ -47,10 +53,15 @@ class Plan:
 
     @property
     def expected_s(self) -> float:
-        """How long the run takes: its limit, or what the least visits to every row need beyond it."""
-        rows = sum(row.unavailable is None for row in self.rows)
-        visits_s = rows * self.schedule.visits * self.schedule.least_visit_ns / NS_PER_S
-        return max(self.limit_s, visits_s / (1 - OPENING))
+        """How long the run takes: its limit, or what the least visits to every row need beyond it.
+
+        On top come the held windows, one for each device and precision, and what no limit counts.
+        """
+        rows = [row.workload for row in self.rows if row.unavailable is None]
+        visits_s = len(rows) * self.schedule.visits * least_visit_ns(self.schedule) / NS_PER_S
+        held = len({(row.device, row.precision) for row in rows}) * self.schedule.hold_ns / NS_PER_S
+        beside = _BESIDE_QUICK_S if self.quick else _BESIDE_S
+        return max(self.limit_s, visits_s / (1 - OPENING)) + held + beside
 
 
 def make(
@@ -61,16 +72,21 @@ def make(
     rules: RuleSet,
     quick: bool,
     limit_s: float | None,
+    sustain_s: float | None = None,
     nonce: str,
     room: int,
 ) -> Plan:
     """The plan, or UsageError / CannotMeasure saying why there cannot be one.
 
     `room` is the memory in bytes that operands may take together. No precisions means the default.
+    With `sustain_s` the best row of each precision is held that long once all have been visited.
     """
-    limit = limit_s if limit_s is not None else (QUICK_LIMIT_S if quick else DEFAULT_LIMIT_S)
+    usual = QUICK_LIMIT_S if quick else DEFAULT_LIMIT_S if sustain_s is None else SUSTAIN_LIMIT_S
+    limit = limit_s if limit_s is not None else usual
     if limit < LEAST_LIMIT_S:
         raise UsageError(f"--time {limit:g}s is too short: expected at least {LEAST_LIMIT_S:g}s.")
+    if sustain_s is not None and sustain_s > stopping.LONGEST_S:
+        raise _too_long(sustain_s)
     asked = tuple(dict.fromkeys(precision(name).name for name in precisions))
     rows = [
         _row(device, selected, quick=quick, nonce=nonce)
@@ -79,19 +95,30 @@ def make(
     ]
     _refuse_unmeasured(devices, asked, rows)
     measurable = [row for row in rows if row.unavailable is None]
+    held = len({(row.workload.device, row.workload.precision) for row in measurable}) * (sustain_s or 0.0)
+    if limit + held > stopping.LONGEST_S:
+        raise _too_long(limit + held)
     # What the machine can hold is shared evenly; half stays free for the backends' own buffers.
     _refuse_without_room(measurable, room // 2 // len(measurable))
     return Plan(
         devices=tuple(devices),
         asked=asked,
         rows=tuple(rows),
-        schedule=schedule(len(measurable), limit, quick=quick),
+        schedule=schedule(len(measurable), limit, quick=quick, hold_s=sustain_s or 0.0),
         limit_s=limit,
         quick=quick,
         claims=tuple(claims),
         rules=rules,
         nonce=nonce,
         room=room // 2,
+    )
+
+
+def _too_long(seconds: float) -> UsageError:
+    return UsageError(
+        f"measuring for {format_seconds(seconds)} is too long: expected at most "
+        f"{format_seconds(stopping.LONGEST_S)}. Shorten --time or --sustain, or hold fewer precisions with "
+        "--precision."
     )
 
 
@@ -111,6 +138,7 @@ def _row(device: Device, selected: Selected, *, quick: bool, nonce: str) -> Plan
     return PlannedRow(
         workload=workload,
         ladder=shapes,
+        refinement=ladder.refinement(form, device.family, quick=quick),
         threads=threads if isinstance(threads, int) else 1,
         unavailable=selected.unavailable,
     )

@@ -1,87 +1,71 @@
 """The use case of `bench run`: plan, measure, judge, sign, save. Nothing later writes to anything earlier.
 
-What has been measured so far is saved while the run goes on, so that neither an interrupt nor a power
-cut loses it.
+What has been measured is saved between visits, so that a power cut loses little of it, and an interrupt
+nothing.
 """
 
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
-from bench.devices import cpu, host
+from bench.core_clock import CoreClock
+from bench.devices import cpu, host, power_log
 from bench.devices.clock import Clock
-from bench.errors import CannotMeasure, Interrupted
-from bench.evidence import envelope, harness, statement, store
+from bench.devices.telemetry import Recorder, host_probes
+from bench.errors import BenchError, CannotMeasure, Interrupted
+from bench.evidence import envelope, harness, statement
 from bench.evidence.assurance import ASSURANCE, DOES_NOT_SHOW
+from bench.evidence.destination import Destination
 from bench.evidence.keys import SigningKey
+from bench.judge.ceiling import NO_CLOCK
 from bench.judge.conclusion import Observed, conclude, profile_digests
-from bench.measure import stopping
-from bench.measure.loop import Loop, Progress
+from bench.judge.delivered import deliver
+from bench.measure import diagnostics, loop, stopping
+from bench.measure.loop import Loop
 from bench.measure.row import Row
-from bench.measure.stopping import Schedule
 from bench.plan import Plan, PlannedRow
-from bench.terms import Device, Digest, Envelope, Evidence, Fact, Harness, Reading
+from bench.terms import (
+    Diagnostic,
+    Digest,
+    Envelope,
+    Evidence,
+    Fact,
+    Harness,
+    Meter,
+    Schedule,
+    Transfer,
+)
 from bench.units import NS_PER_S
-from bench.workload import registry
+from bench.workload import registry, traffic
 from bench.workload.kernel import Kernel
 
-# Most seconds between saves while measuring: what a power cut can lose of rows that have not ended.
+# Seconds after which the next visit that ends is followed by a save: what a power cut can lose, but for the
+# search at the beginning and the one long window of a row that is held.
 _SAVE_EVERY_S = 10
+# How long the wall meter's log is waited for when the run has ended.
+_METER_NS = 3 * NS_PER_S
+# What the bandwidth kernel may take, and each diagnosed row.
+_MEMORY_NS = 8 * NS_PER_S
+_DIAGNOSIS_NS = 5 * NS_PER_S // 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Destination:
-    """Where evidence goes: to `output` if that is given, else to a file named by its number.
+class Progress(loop.Progress, Protocol):
+    """Whoever watches a run: told of what belongs to no row, too."""
 
-    While the run goes on it is saved beside it, in a file called partial, which goes when the run ends.
-    """
-
-    output: Path | None
-    folder: Path
-    stem: str
-
-    @property
-    def partial(self) -> Path:
-        if self.output is None:
-            return self.folder / f"{self.stem}-partial.evidence.json"
-        name = self.output.name
-        suffix = next((end for end in (".evidence.json", ".json") if name.endswith(end)), "")
-        return self.output.with_name(f"{name.removesuffix(suffix)}-partial{suffix}")
-
-    def check(self) -> None:
-        """Try the place before anything is measured; raises CannotMeasure."""
-        store.check_writable(self.output or self.partial)
-
-    def save(self, signed: Envelope) -> None:
-        store.write_atomic(self.partial, envelope.to_json(signed))
-
-    def finish(self, signed: Envelope, *, whole: bool) -> Path:
-        """Save for good and return where: an interrupted run does not replace what stands there already."""
-        number = envelope.report_number(signed)
-        path = self.output or self.folder / f"{self.stem}-{number}.evidence.json"
-        if not whole and path.exists():
-            self.save(signed)
-            return self.partial
-        store.write_atomic(path, envelope.to_json(signed))
-        with suppress(OSError):
-            self.partial.unlink()
-        return path
-
-
-def destination(output: Path | None, device: Device, now: datetime) -> Destination:
-    """`results/<UTC time>-<device>-<report number>.evidence.json`, or the path that was asked for."""
-    name = "".join(c if c.isalnum() else "-" for c in device.selector)
-    return Destination(output=output, folder=Path("results"), stem=f"{now:%Y%m%dT%H%M%SZ}-{name}")
+    def stage(self, words: str) -> None: ...
 
 
 @dataclass(slots=True, kw_only=True)
 class Run:
     """One run in progress. `progress` watches it; `key` signs what is saved.
 
-    `hold` is called when measuring is over: until the file is written nothing may interrupt.
+    `hold` is called when measuring is over: until the file is written nothing may interrupt. `unread` says
+    afterwards why the wall meter's log (`power_log`), or the telemetry's last reading, told nothing.
     """
 
     plan: Plan
@@ -89,16 +73,21 @@ class Run:
     to: Destination
     clock: Clock
     progress: Progress
+    power_log: Path | None = None
     look_up: Callable[[str], Kernel] = registry.kernel
     hold: Callable[[], None] = lambda: None
-    _telemetry: list[Reading] = field(default_factory=list)
+    unread: BenchError | None = None
     _rows: list[Row] = field(default_factory=list)
+    _memory: list[Transfer] = field(default_factory=list)
+    _diagnostics: list[Diagnostic] = field(default_factory=list)
     _origin_ns: int = 0
     _saved_ns: int = 0
-    _saved_rows: int = 0
+    _save_ns: int = 0
     _created: str = ""
     _harness: Harness | None = None
     _system: tuple[Fact, ...] = ()
+    _core_clock: CoreClock = field(default_factory=lambda: CoreClock(fact=NO_CLOCK))
+    _recorder: Recorder | None = None
 
     def __call__(self) -> tuple[Path, Evidence, Envelope]:
         """Measure everything; returns where the evidence lies, and the evidence.
@@ -109,46 +98,116 @@ class Run:
         self._created = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         self._harness, self._system = harness.describe(), host.system()
         self._rows = [self._live(planned) for planned in self.plan.rows]
+        self._core_clock = CoreClock.of(self.plan.devices)
         self._origin_ns = self._saved_ns = self.clock.host_ns()
-        loop = Loop(
+        affinity = cpu.affinity_here()
+        self._recorder = Recorder(
+            clock_ns=self._now_ns,
+            affinity=affinity,
+            probes=host_probes(affinity),
+            origin_unix_us=time.time_ns() // 1000,
+        )
+        measuring = Loop(
             clock=self.clock,
             schedule=self.plan.schedule,
             room=self.plan.room,
             progress=self.progress,
-            before_visit=self._read_counters,
             after_visit=self._after_visit,
+            read_clocks=self._core_clock.read,
             origin_ns=self._origin_ns,
         )
-        interrupted = False
-        self._read_counters()
-        try:
-            loop.open(self._rows)
-            loop.schedule = self._paced(loop.schedule)
-            loop.visit(self._rows)
-            # Within the try: a signal comes before this, and is caught here, or waits.
-            self.hold()
-        except KeyboardInterrupt:
-            self.hold()
-            interrupted = True
-        except Exception as defect:
-            self.hold()
-            defect.add_note(self._keep(loop))
-            raise
-        path, evidence, signed = self._end(loop, interrupted=interrupted)
+        with self._recorder:
+            interrupted = self._measure(measuring)
+            path, evidence, signed = self._end(measuring, interrupted=interrupted)
         if interrupted:
             raise Interrupted(f"interrupted; what was measured is in {path}.")
         return path, evidence, signed
 
-    def _end(self, loop: Loop, *, interrupted: bool) -> tuple[Path, Evidence, Envelope]:
-        self._read_counters()
-        loop.close(self._rows)
-        evidence, signed = self._sign(interrupted=interrupted)
+    def _measure(self, measuring: Loop) -> bool:
+        """Every phase in turn; whether the operator interrupted them. Saves before a defect goes up."""
+        try:
+            if not self.plan.quick:
+                self._read_bandwidth()
+            measuring.begun_ns = self.clock.host_ns()
+            measuring.open(self._rows)
+            measuring.schedule = self._paced(measuring)
+            measuring.visit(self._rows)
+            if measuring.schedule.hold_ns:
+                measuring.hold(self._best())
+            if not self.plan.quick:
+                self._diagnose()
+            # Within the try: a signal comes before this, and is caught here, or waits.
+            self.hold()
+        except KeyboardInterrupt:
+            self.hold()
+            return True
+        except Exception as defect:
+            self.hold()
+            defect.add_note(self._keep(measuring))
+            raise
+        return False
+
+    def _now_ns(self) -> int:
+        """The run's own time base, which samples and telemetry share."""
+        return self.clock.host_ns() - self._origin_ns
+
+    def _read_bandwidth(self) -> None:
+        self.progress.stage("memory bandwidth")
+        bandwidth = registry.bandwidth()
+        for device in self.plan.devices:
+            threads = max(row.threads for row in self.plan.rows if row.workload.device == device.selector)
+            self._memory += bandwidth.run(
+                device, threads, traffic.sizes(device), self.clock, self.plan.room, _MEMORY_NS
+            )
+
+    def _diagnose(self) -> None:
+        self.progress.stage("diagnoses")
+        for device in self.plan.devices:
+            flush = diagnostics.flusher(device, self.plan.room)
+            for row in self._best():
+                if row.workload.device == device.selector:
+                    self._diagnostics += diagnostics.diagnose(
+                        row, self._rows, self.clock, _DIAGNOSIS_NS, flush
+                    )
+
+    def _best(self) -> list[Row]:
+        """The rows behind the devices' figures, as they stand now."""
+        assert self._recorder is not None
+        measurements = [row.measurement() for row in self._rows]
+        figures = deliver(self.plan.devices, measurements, self._recorder.snapshot()).figures
+        best = {(figure.device, figure.row) for figure in figures}
+        return [row for row in self._rows if (row.workload.device, row.workload.row) in best]
+
+    def _end(self, measuring: Loop, *, interrupted: bool) -> tuple[Path, Evidence, Envelope]:
+        measuring.close(self._rows)
+        assert self._recorder is not None
+        meter = self._meter(self._recorder)
+        try:
+            self._recorder.stop()
+        except CannotMeasure as error:
+            self.unread = error
+        evidence, signed = self._sign(measuring.schedule, interrupted=interrupted, meter=meter)
         return self._finish(signed, whole=not interrupted), evidence, signed
 
-    def _keep(self, loop: Loop) -> str:
+    def _meter(self, recorder: Recorder) -> Meter | None:
+        """What the wall meter's log says about the run. Why it says nothing stands in `unread`."""
+        end_ns, found = self._now_ns(), None
+        # What writes the log may be a line behind.
+        while self.power_log is not None and self._now_ns() < end_ns + _METER_NS:
+            time.sleep(_METER_NS / NS_PER_S / 10)
+            try:
+                found, self.unread = power_log.meter(self.power_log, recorder.origin_unix_us, end_ns), None
+            except BenchError as error:
+                self.unread = error
+                continue
+            if found.readings[-1].at_ns >= end_ns:
+                break
+        return found
+
+    def _keep(self, measuring: Loop) -> str:
         """Save what a defect of ours has left, and say where."""
         try:
-            return f"What was measured is in {self._end(loop, interrupted=True)[0]}."
+            return f"What was measured is in {self._end(measuring, interrupted=True)[0]}."
         except CannotMeasure as error:
             return str(error)
 
@@ -161,46 +220,54 @@ class Run:
             path = spare.finish(signed, whole=whole)
             raise CannotMeasure(f"{error} What was measured is in {path}.") from error
 
-    def _paced(self, schedule: Schedule) -> Schedule:
+    def _paced(self, measuring: Loop) -> Schedule:
         """The schedule for the time that opening the rows has left."""
-        measuring = sum(row.ended == "measuring" for row in self._rows)
-        left_ns = schedule.limit_ns - (self.clock.host_ns() - self._origin_ns)
-        return stopping.pace(schedule, measuring, max(0, left_ns))
+        rows = sum(row.ended == "measuring" for row in self._rows)
+        left_ns = measuring.schedule.limit_ns - (self.clock.host_ns() - measuring.begun_ns)
+        return stopping.pace(measuring.schedule, rows, max(0, left_ns))
 
     def _live(self, planned: PlannedRow) -> Row:
-        kernel = self.look_up(planned.workload.kernel)
-        row = Row(workload=planned.workload, kernel=kernel, ladder=planned.ladder, threads=planned.threads)
+        row = Row(
+            workload=planned.workload,
+            kernel=self.look_up(planned.workload.kernel),
+            ladder=planned.ladder,
+            threads=planned.threads,
+            refinement=planned.refinement,
+        )
         if planned.unavailable is not None:
             reason = planned.unavailable
             row.refuse(reason.code, reason.detail, status="info")
         return row
 
-    def _read_counters(self) -> None:
-        self._telemetry.append(
-            host.counters(lambda: self.clock.host_ns() - self._origin_ns, cpu.affinity_here())
-        )
-
-    def _after_visit(self) -> None:
-        """Save when a row has come to its end, and now and then in between."""
-        self._read_counters()
-        ended = sum(row.ended != "measuring" for row in self._rows)
-        if ended > self._saved_rows or self.clock.host_ns() - self._saved_ns > _SAVE_EVERY_S * NS_PER_S:
+    def _after_visit(self, schedule: Schedule) -> None:
+        """Save now and then, in a tenth of the time at most: a save takes longer as the evidence grows."""
+        begun_ns = self.clock.host_ns()
+        if begun_ns - self._saved_ns > max(_SAVE_EVERY_S * NS_PER_S, 10 * self._save_ns):
             # A place that is full or gone now is tried again later; the last save speaks up.
+            assert self._recorder is not None
+            self._recorder.wait_past(self._now_ns())
             with suppress(CannotMeasure):
-                self.to.save(self._sign(interrupted=True)[1])
-            self._saved_ns, self._saved_rows = self.clock.host_ns(), ended
+                self.to.save(self._sign(schedule, interrupted=True, meter=None)[1])
+            self._saved_ns = self.clock.host_ns()
+            self._save_ns = self._saved_ns - begun_ns
 
-    def _sign(self, *, interrupted: bool) -> tuple[Evidence, Envelope]:
-        evidence = self._evidence(interrupted=interrupted)
+    def _sign(
+        self, schedule: Schedule, *, interrupted: bool, meter: Meter | None
+    ) -> tuple[Evidence, Envelope]:
+        evidence = self._evidence(schedule, interrupted=interrupted, meter=meter)
         return evidence, envelope.sign(statement.build(evidence), envelope.PAYLOAD_TYPE, [self.key])
 
-    def _evidence(self, *, interrupted: bool) -> Evidence:
+    def _evidence(self, schedule: Schedule, *, interrupted: bool, meter: Meter | None) -> Evidence:
         assert self._harness is not None
+        assert self._recorder is not None
         plan = self.plan
         observed = Observed(
             devices=plan.devices,
+            clock=self._core_clock.fact,
             measurements=tuple(row.measurement() for row in self._rows),
-            telemetry=tuple(self._telemetry),
+            memory=tuple(self._memory),
+            diagnostics=tuple(self._diagnostics),
+            telemetry=replace(self._recorder.snapshot(), meter=meter),
             claims=plan.claims,
             quick=plan.quick,
             assurance=ASSURANCE,
@@ -220,10 +287,15 @@ class Run:
             rules=Digest(name=plan.rules.id, sha256=plan.rules.digest),
             profiles=profile_digests(plan.devices),
             asked=plan.asked,
+            schedule=schedule,
+            clock=self._core_clock.fact,
             measurements=tuple(observed.measurements),
-            telemetry=tuple(self._telemetry),
+            memory=tuple(observed.memory),
+            diagnostics=tuple(self._diagnostics),
+            telemetry=observed.telemetry,
             delivered=conclusion.delivered,
             figures=conclusion.figures,
+            conditions=conclusion.conditions,
             verdict=conclusion.verdict,
             does_not_show=DOES_NOT_SHOW,
         )

@@ -54,7 +54,7 @@ class Program:
             env=environment(self.home, **(env or {})),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         return Said(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())

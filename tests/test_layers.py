@@ -14,7 +14,7 @@ ROAD = (
     ("cli",),
     ("bench.cli",),
     ("bench.run",),
-    ("bench.plan",),
+    ("bench.plan", "bench.core_clock"),
     ("bench.evidence",),
     ("bench.judge",),
     ("bench.measure",),
@@ -30,12 +30,19 @@ RANK = {room: rank for rank, row in enumerate(ROAD) for room in row}
 
 # Libraries that are slow to import or not everywhere, and the files that may name them.
 OWNERS = {
-    "torch": {"kernels/_torch.py", "kernels/torch_gemm.py", "kernels/torch_conv.py"},
+    "torch": {
+        "kernels/_torch.py",
+        "kernels/memory.py",
+        "kernels/torch_gemm.py",
+        "kernels/torch_conv.py",
+    },
     "onnxruntime": {"kernels/_ort.py", "bench/devices/ort.py"},
     "onnx": {"kernels/_ort_graph.py"},
     "pynvml": {"bench/devices/cuda.py"},
     "cryptography": {"bench/evidence/keys.py"},
     "bcrypt": {"bench/evidence/keys.py"},
+    "numba": {"kernels/clock.py"},
+    "llvmlite": {"kernels/clock.py"},
     "jsonschema": set(),
     "matplotlib": set(),
 }

@@ -51,13 +51,21 @@ class Watcher:
 
     def phase(self, row: Row, phase: str, visit: int) -> None:
         """A phase begins: a plain line for each row that is opened and for each round of visits."""
-        visits = f"visit {visit}/{self._plan.schedule.visits}" if visit else ""
+        visits = f"visit {visit}" if visit else ""
         self._where = f"{row.workload.device} {row.workload.row} {visits} {phase}"
         if self._live:
             self._draw("")
-        elif not self._quiet and (phase == "search" or visit > self._round):
-            self._round = visit
-            words = self._where if phase == "search" else f"round {visit}: every row in turn"
+        elif not self._quiet and (phase in ("search", "hold") or visit > self._round):
+            self._round = max(visit, self._round)
+            words = f"round {visit}: every row in turn" if visit else self._where
+            tell(f"{self._elapsed():6.1f} s  {words}")
+
+    def stage(self, words: str) -> None:
+        """What belongs to no row begins: the memory's bandwidth, a diagnosis."""
+        self._where = words
+        if self._live:
+            self._draw("")
+        elif not self._quiet:
             tell(f"{self._elapsed():6.1f} s  {words}")
 
     def rate(self, row: Row, ops_per_s: float) -> None:

@@ -26,9 +26,11 @@ from bench.cli.signals import stoppable
 from bench.devices import cpu
 from bench.errors import Interrupted
 from bench.evidence import envelope, keys, statement
+from bench.evidence.destination import Destination
 from bench.judge import catalog
-from bench.run import Destination, Run
+from bench.run import Run
 from bench.terms import Envelope, Evidence
+from bench.workload.ladder import Refinement
 
 EARLIER = b"earlier evidence"
 ROW = workload(FP32).row
@@ -52,9 +54,18 @@ class Scripted:
         return self.file.with_name("run-partial.evidence.json")
 
 
+NOT_REFINED = Refinement(rounds=(), multiple=1, k_max=1 << 20)
+
+
+class Watched(Watcher):
+    """Also told of what belongs to no row."""
+
+    def stage(self, words: str) -> None: ...
+
+
 @pytest.fixture
 def scripted(tmp_path: Path) -> Scripted:
-    clock, watcher = ScriptedClock(), Watcher()
+    clock, watcher = ScriptedClock(), Watched()
     kernel = ScriptedKernel(clock=clock, script=constant(200_000))
     made = plan.make(
         devices=cpu.inventory(cpu.affinity_here()).devices,
@@ -66,7 +77,9 @@ def scripted(tmp_path: Path) -> Scripted:
         nonce=workload(FP32).seed,
         room=1 << 40,
     )
-    row = plan.PlannedRow(workload=workload(FP32), ladder=(SMALL,), threads=1, unavailable=None)
+    row = plan.PlannedRow(
+        workload=workload(FP32), ladder=(SMALL,), refinement=NOT_REFINED, threads=1, unavailable=None
+    )
     file = tmp_path / "run.evidence.json"
     run = Run(
         plan=replace(made, rows=(row,), schedule=schedule()),
