@@ -5,6 +5,7 @@ A code without a sentence is shown as it is with its numbers; a test sees to it 
 
 from collections.abc import Mapping
 
+from bench.printable import printable
 from bench.terms import Finding, Scalar, Unavailable
 from bench.units import scaled
 
@@ -27,6 +28,14 @@ FINDINGS: Mapping[str, str] = {
         "the figure."
     ),
     "clocks-disagree": "Two clocks disagree by more than 1 % ({host_ns} ns against {raw_ns} ns): no figure.",
+    "device-clock-disagrees": (
+        "The device's own clock tells {device_ns} ns of work in {host_ns} ns of the host's: one lies, "
+        "no figure."
+    ),
+    "device-idle-in-window": (
+        "The device worked for {device_ns} ns of {host_ns} ns: between launches it waited. The figure stands "
+        "on the host's time."
+    ),
     "cpu-time-exceeds-elapsed": (
         "{cpus} processors gave {cpu_ns} ns of CPU time in {host_ns} ns: the clock cannot be believed, "
         "no figure."
@@ -42,10 +51,20 @@ FINDINGS: Mapping[str, str] = {
         "{wrong} outputs are inexact within the precision's error: a fast algorithm (Winograd, FFT), shown "
         "in operations of the direct one."
     ),
-    "shapes-without-room": "{shapes} shapes of the ladder were not tried: no memory for their operands.",
+    "shapes-without-room": "Shapes not tried for want of memory: {shapes}.",
     "saturates": "Not measured at full range: {detail}; the saturating row stands for it.",
     "not-settled": "The rate did not settle in {unsettled} of {visits} visits.",
-    "wide-interval": "The interval is wide, {half_width} of the figure: the machine did not hold still.",
+    "wide-interval": "The interval is wide, {half_width} of the figure: something made its visits differ.",
+    "rate-fell": (
+        "Held under load for {seconds} s the rate fell by {share}, from {first} in the first fifth to {last} "
+        "in the last."
+    ),
+    "rate-rose": (
+        "Held under load for {seconds} s the rate rose by {share}, from {first} in the first fifth to {last} "
+        "in the last."
+    ),
+    "row-steal": "The hypervisor took {share} of the processors' time away while this row was measured.",
+    "row-foreign-load": "Other processes used {share} of the processors' time while this row was measured.",
     # the machine's
     "steal": "The hypervisor took {share} of the processors' time away during the run.",
     "foreign-load": "Other processes used {share} of the processors' time during the run.",
@@ -69,6 +88,18 @@ REASONS: Mapping[str, str] = {
     "saturating-operands": "operands kept within 6 bits, where nothing saturates",
     "fast-algorithm": "not the direct algorithm",
     "clock-not-measured": "clock not measured",
+    "no-figure": "there is no figure",
+    "microarchitecture-unknown": "no profile of this processor's microarchitecture",
+    "no-instruction-known": "no instruction of this precision is known on this processor",
+    "may-hide-wider-cores": "a virtual machine may stand on wider cores than it shows",
+    "quota-below-affinity": "a quota lets the work move among more CPUs than the clock was measured on",
+    "chain-refused": "the chain of dependent multiplications cannot be run",
+    "not-installed": "numba is not installed: pip install 'compute-evidence[clock]'",
+    "no-windows": "no window was counted",
+    "no-energy-counter": "no counter of energy can be read here",
+    "energy-not-covered": "the counter's readings do not cover the windows",
+    "energy-too-coarse": "the counter moves too seldom for the windows",
+    "bandwidth-not-measured": "bandwidth not measured",
     "sparse": "counts sparse operations; dense ones are measured",
     "precision-unstated": "source does not say in which precision",
     "precision-unknown": "a format that is not compared here",
@@ -89,6 +120,20 @@ REASONS: Mapping[str, str] = {
     "kind-not-named": "the rule names another kind of device",
     "quick": "smoke test, decides nothing",
     "assurance-below-minimum": "rule set asks for a higher assurance level",
+}
+
+# Why something that stands beside the figures is not there.
+BESIDE: Mapping[str, str] = {
+    "no-memory": "not enough memory for it",
+    "too-slow": "not measured: it takes longer than the time that was left",
+    "wrong-outputs": "its results were wrong",
+    "backend-failed": "the backend failed",
+    "backend-refused": "not measured: the backend refuses it",
+    "one-thread-only": "the row runs on one thread already",
+    "one-cpu-only": "the process may run on one CPU only",
+    "one-backend": "no row of another backend was measured",
+    "caches-unknown": "the machine does not say how large its caches are",
+    "not-permitted": "the system does not let this process choose its CPU",
 }
 
 # What a report does not show, by code (evidence: doesNotShow).
@@ -159,7 +204,7 @@ ABSENT: Mapping[str, str] = {
     "nvml-error": "NVIDIA's management library failed",
 }
 
-_RATES = {"declared", "reference", "delivered", "ceiling", "claimed", "dense", "limit"}
+_RATES = {"first", "last", "declared", "reference", "delivered", "ceiling", "claimed", "dense", "limit"}
 _SHARES = {"share", "half_width"}
 
 
@@ -169,11 +214,15 @@ def finding(found: Finding) -> str:
 
 def reason(code: str) -> str:
     """Beside a word of the verdict or a row; a row's failure is told among the findings."""
-    return REASONS.get(code) or ("see the findings" if code in FINDINGS else code)
+    return REASONS.get(code) or ("see the findings" if code in FINDINGS else printable(code))
+
+
+def beside(code: str) -> str:
+    return BESIDE.get(code) or printable(code)
 
 
 def absent(code: str) -> str:
-    return ABSENT.get(code, code)
+    return ABSENT.get(code) or printable(code)
 
 
 def unavailable(reason: Unavailable) -> str:

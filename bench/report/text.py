@@ -3,11 +3,10 @@
 import math
 
 from rich.console import Console
-from rich.table import Table
 
-from bench.precision import PRECISIONS
 from bench.printable import printable
 from bench.report import sentences
+from bench.report.beside import beside, percent, plain, unit_of
 from bench.terms import (
     BorneOut,
     Declaration,
@@ -28,12 +27,20 @@ from bench.units import TERA, format_rate
 _MARKS: dict[Status, str] = {"failure": "✗", "warning": "!", "info": "·"}
 
 
+# Columns from which on each row's share of its ceiling has room; the figures' own stand further down.
+_WIDE_ENOUGH = 100
+
+# Of one finding so many are told one by one; more would bury the others.
+_SAID_EACH = 2
+
+
 def report(console: Console, evidence: Evidence, rules: RuleSet, number: str) -> None:
     """Everything a reader of the terminal needs, from verified values only."""
     _head(console, evidence, number)
     _rows(console, evidence)
     _thresholds(console, evidence.verdict, rules)
     _declared(console, evidence)
+    beside(console, evidence)
     _findings(console, evidence)
     _limits(console, evidence)
 
@@ -53,13 +60,6 @@ def shape_text(shape: Shape) -> str:
         f"{shape.batch}×{shape.channels}→{shape.filters} {shape.height}×{shape.width} "
         f"k{shape.kernel}{padding}"
     )
-
-
-def _plain(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")
-    return table
 
 
 def _head(console: Console, evidence: Evidence, number: str) -> None:
@@ -85,9 +85,9 @@ def device_line(device: Device) -> str:
 
 
 def _rows(console: Console, evidence: Evidence) -> None:
-    known = any(row.ceiling for row in evidence.delivered)
+    known = any(row.ceiling for row in evidence.delivered) and console.width >= _WIDE_ENOUGH
     columns = ["asked", "kernel and form", ">delivered (95 %)", "measured", "shape"]
-    table = _plain(*columns, *([">of ceiling"] if known else []))
+    table = plain(*columns, *([">of ceiling"] if known else []))
     # A row's name does not say on which device it ran.
     shapes = {(m.workload.device, m.workload.row): m.workload.shape for m in evidence.measurements}
     best = {(figure.device, figure.row) for figure in evidence.figures}
@@ -105,10 +105,14 @@ def _rows(console: Console, evidence: Evidence) -> None:
         table.add_row(*cells, *([_share(row)] if known else []))
     console.print(table)
     console.print("* the device's figure for that precision: the best row that counts")
+    if any("-accumulator-unseen" in (row.measured or "") for row in evidence.delivered):
+        console.print("int8? an 8-bit output that does not show in what it was added up")
     for reason, mark in notes.items():
         console.print(f"{mark} not counted: {sentences.reason(reason)}")
-    for code in dict.fromkeys(row.ceiling_reason for row in evidence.delivered if row.ceiling_reason):
-        console.print(f"share of the ceiling: unknown ({sentences.reason(code)})")
+    reasons = ((row.ceiling_reason, row.ceiling is None) for row in evidence.delivered if row.ceiling_reason)
+    for code, unknown in dict.fromkeys(reasons):
+        state = "unknown" if unknown else "uncertain"
+        console.print(f"ceiling: {state} ({sentences.reason(code)})")
     console.print()
 
 
@@ -120,16 +124,16 @@ def _note(notes: dict[str, str], row: Delivered) -> str:
 
 
 def _share(row: Delivered) -> str:
-    return f"{row.estimate.value / row.ceiling:.0%}" if row.estimate and row.ceiling else "unknown"
+    return percent(row.estimate.value / row.ceiling) if row.estimate and row.ceiling else "unknown"
 
 
 def _thresholds(console: Console, verdict: Verdict, rules: RuleSet) -> None:
     """Both answers of each tier, side by side, and the one that the rule goes by; then in a sentence each."""
     console.print(f"Tiers of {rules.id}, decided by the {rules.decided_by} figure", style="bold")
-    table = _plain("tier", "threshold", "declared", "delivered", "answer")
+    table = plain("tier", "threshold", "declared", "delivered", "answer")
     notes: dict[str, str] = {}
     for row in verdict.thresholds:
-        unit = _unit(row.precision)
+        unit = unit_of(row.precision)
         declared = _declared_rate(row.declared) if row.declared else None
         delivered = format_rate(row.delivered.value, unit) if row.delivered else None
         table.add_row(
@@ -155,14 +159,9 @@ def _answer(rate: str | None, word: str, reason: str | None, notes: dict[str, st
     return f"{shown} {notes.setdefault(reason, f'[{len(notes) + 1}]')}" if reason else shown
 
 
-def _unit(name: str) -> str:
-    """A precision's unit. Operations count in any format, also in one that is not known here."""
-    return PRECISIONS[name].unit if name in PRECISIONS else "TOPS"
-
-
 def _declared_rate(declared: Declaration) -> str:
     """The declared rate, and whether somebody has read it at its source."""
-    rate = format_rate(declared.ops_per_s, _unit(declared.precision))
+    rate = format_rate(declared.ops_per_s, unit_of(declared.precision))
     if declared.verified:
         return rate
     return f"{rate} ({'typed' if declared.provenance == 'stated' else 'not re-read'})"
@@ -186,7 +185,7 @@ def headline(row: Threshold, borne_out: BorneOut | None) -> str | None:
         return None
     sign = "≥" if declared.ops_per_s >= row.limit else "<"
     parts = [
-        f"declared {declared.ops_per_s / TERA:.6g} {_unit(row.precision)} {row.precision} {sign} "
+        f"declared {declared.ops_per_s / TERA:.6g} {unit_of(row.precision)} {row.precision} {sign} "
         f"{row.limit / TERA:.6g}: {_worded(row.declared_word, row.declared_reason)}",
         f"delivered alone: {_worded(row.delivered_word, row.delivered_reason)}",
     ]
@@ -223,7 +222,7 @@ def _declared(console: Console, evidence: Evidence) -> None:
     if not evidence.verdict.declared:
         return
     console.print("Declared and delivered:", style="bold")
-    table = _plain("device", "precision", ">declared", ">delivered", ">share", "reference", "answer")
+    table = plain("device", "precision", ">declared", ">delivered", ">share", "reference", "answer")
     for row in evidence.verdict.declared:
         word = f"{row.word} ({sentences.reason(row.reason)})" if row.reason else row.word
         table.add_row(
@@ -240,12 +239,20 @@ def _declared(console: Console, evidence: Evidence) -> None:
 
 
 def _findings(console: Console, evidence: Evidence) -> None:
-    if not evidence.verdict.findings:
+    """Each finding in a sentence; of one that many rows share the first, and whom else it is about."""
+    findings = evidence.verdict.findings
+    if not findings:
         return
     console.print("Findings:", style="bold")
-    for found in evidence.verdict.findings:
-        words = printable(sentences.finding(found), limit=600)
-        console.print(f"{_MARKS[found.status]} {printable(found.subject)}: {words}")
+    for code, status in dict.fromkeys((found.code, found.status) for found in findings):
+        same = [found for found in findings if (found.code, found.status) == (code, status)]
+        said = same if len(same) <= _SAID_EACH else same[:1]
+        for found in said:
+            words = printable(sentences.finding(found), limit=600)
+            console.print(f"{_MARKS[status]} {printable(found.subject)}: {words}")
+        if len(said) < len(same):
+            others = ", ".join(printable(found.subject) for found in same[1:])
+            console.print(f"  likewise ({len(same) - 1}): {others}")
     console.print()
 
 

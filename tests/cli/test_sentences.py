@@ -45,7 +45,10 @@ ARITHMETIC = {
 NO_CODES = {
     *("channels-last", "row-major", "logical-cpus", "threads-usable", "threads-affinity", "instruction-sets"),
     *("cert-authority", "valid-after", "valid-before", "ssh-ed25519", "ecdsa-sha2-nistp256"),
-    *("compute-evidence", "utf-8", "tw-ai-hardware-2024"),
+    *("compute-evidence", "utf-8", "tw-ai-hardware-2024", "cores-usable", "energy-package"),
+    *("cpu-family", "cpu-part"),
+    # Names of diagnostics, and of the chain that a clock is measured by.
+    *("cold-caches", "one-thread", "other-pool", "imul-chain"),
 }
 
 CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -141,12 +144,39 @@ def finding_codes() -> set[str]:
 
 
 def reason_codes() -> set[str]:
-    keywords = {"reason", "declared_reason", "delivered_reason", "ceiling_reason"}
-    found = returned("bench/judge/verdict.py") | returned("bench/judge/delivered.py")
-    for name in ("Delivered", "Figure", "BorneOut", "Threshold"):
+    keywords = {
+        *("reason", "declared_reason", "delivered_reason", "ceiling_reason"),
+        *("roof_reason", "energy_reason"),
+    }
+    found = clock_codes()
+    for room in ("verdict", "delivered", "ceiling", "energy"):
+        found |= returned(f"bench/judge/{room}.py")
+    for name in ("Delivered", "Figure", "BorneOut", "Threshold", "Consumed"):
         for call in calls(name):
             for word in keywords:
                 found |= results(keyword(call, word))
+    return found
+
+
+def clock_codes() -> set[str]:
+    """Why the clock was not measured: told beside the ceilings that it leaves unknown."""
+    found = argument("Unavailable", 1, "kernels/clock.py") | argument("Unavailable", 1, "bench/core_clock.py")
+    for room in ("bench/judge", "bench/core_clock.py"):
+        found |= {code for call in calls("Fact", room) for code in results(keyword(call, "reason"))}
+    return found
+
+
+def beside_codes() -> set[str]:
+    """Why a size of memory or a condition of a diagnosis is not there."""
+    files = ("bench/measure/diagnostics.py", "kernels/memory.py")
+    found = argument("_NotHere", 0) | argument("_without", 3) | results_of("flusher", files[0])
+    for file in files:
+        for node in ast.walk(SOURCES[file]):
+            if isinstance(node, ast.Assign) and "reason" in ast.unparse(node.targets[0]):
+                value = node.value
+                found |= results(value.elts[0] if isinstance(value, ast.Tuple) else value)
+        for call in calls("Transfer", file):
+            found |= results(keyword(call, "reason"))
     return found
 
 
@@ -172,8 +202,9 @@ def results_of(function: str, inside: str) -> set[str]:
 def fact_codes() -> set[str]:
     found = argument("absent", 2, "bench/devices") | results_of("_reason", "bench/devices/cuda.py")
     found |= nvml_reasons()
-    for call in calls("Fact"):
-        found |= results(keyword(call, "reason"))
+    for room in ("bench/devices", "bench/evidence"):
+        for call in calls("Fact", room):
+            found |= results(keyword(call, "reason"))
     # With these codes NVML as a whole is not there: no GPU, and so no fact of one.
     return found - {"no-nvml", "no-driver", "driver-mismatch"}
 
@@ -187,6 +218,7 @@ KINDS = {
     "reasons": (reason_codes, sentences.REASONS),
     "unavailable": (unavailable_codes, sentences.UNAVAILABLE),
     "facts": (fact_codes, sentences.ABSENT),
+    "beside": (beside_codes, sentences.BESIDE),
     "steps": (step_codes, sentences.STEPS),
     "limits": (lambda: {*run.DOES_NOT_SHOW}, sentences.DOES_NOT_SHOW),
 }

@@ -1,0 +1,282 @@
+"""What stands beside the figures in a terminal: bounds, held windows, conditions, the machine's state."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.precision import PRECISIONS
+from bench.printable import printable
+from bench.report import sentences
+from bench.terms import Condition, Delivered, Energy, Evidence, Transfer, Trial
+from bench.units import NS_PER_S, format_bytes, format_rate, format_seconds
+
+
+def beside(console: Console, evidence: Evidence) -> None:
+    """Nothing here changes a figure or a verdict."""
+    figures = list(_figures(evidence))
+    _bounds(console, figures)
+    _held(console, evidence)
+    _conditions(console, evidence)
+    _machine(console, evidence)
+    console.print()
+
+
+def plain(*columns: str) -> Table:
+    """A table without lines; a column whose name begins with > stands to the right."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")
+    return table
+
+
+def unit_of(name: str) -> str:
+    """A precision's unit. Operations count in any format, also in one that is not known here."""
+    return PRECISIONS[name].unit if name in PRECISIONS else "TOPS"
+
+
+def _figures(evidence: Evidence) -> Iterator[Delivered]:
+    """The row behind each of the devices' figures."""
+    best = {(figure.device, figure.row) for figure in evidence.figures}
+    return (row for row in evidence.delivered if (row.device, row.row) in best)
+
+
+def percent(share: float) -> str:
+    """`82.4 %`"""
+    return f"{100 * share:.1f} %"
+
+
+# ------------------------------------------------------------------------------------------- bounds
+
+
+def _bounds(console: Console, figures: Sequence[Delivered]) -> None:
+    """Each figure under its roof, as far as it is known."""
+    shown = [row for row in figures if row.estimate and (row.roof or row.ceiling)]
+    if not shown:
+        return
+    console.print("What bounds the figures (roofline)", style="bold")
+    table = plain("precision", ">ceiling", ">op/byte", ">memory allows", "bound by", ">reached")
+    for row in shown:
+        assert row.estimate is not None
+        unit = unit_of(row.precision)
+        most = row.roof.ops_per_s if row.roof else row.ceiling
+        assert most is not None
+        table.add_row(
+            row.precision,
+            format_rate(row.ceiling, unit) if row.ceiling else "unknown",
+            f"{row.roof.intensity:.0f}" if row.roof else "",
+            format_rate(row.roof.intensity * row.roof.bandwidth, unit) if row.roof else "unknown",
+            row.roof.bound if row.roof else "compute",
+            percent(row.estimate.value / most),
+        )
+    console.print(table)
+    console.print("ceiling: cores × operations per clock of the widest instruction × measured clock")
+    console.print()
+
+
+# --------------------------------------------------------------------------------------------- held
+
+
+def _held(console: Console, evidence: Evidence) -> None:
+    """A row that was held under load: its seconds, and what became of its rate."""
+    for measurement, row in zip(evidence.measurements, evidence.delivered, strict=True):
+        if measurement.held is None or row.estimate is None or row.drift is None:
+            continue
+        unit = unit_of(row.precision)
+        length = sum(sample.host_ns for sample in measurement.held.samples) / NS_PER_S
+        console.print(f"Held under load: {printable(row.row)} for {format_seconds(length)}", style="bold")
+        console.print(
+            f"first fifth {format_rate(row.drift.first, unit)}, last fifth "
+            f"{format_rate(row.drift.last, unit)}: {100 * (row.drift.ratio - 1):+.1f} %"
+        )
+        if row.per_second:
+            slowest, fastest = (format_rate(each(row.per_second), unit) for each in (min, max))
+            console.print(f"second by second: slowest {slowest}, fastest {fastest}")
+        console.print()
+
+
+# --------------------------------------------------------------------------------------- conditions
+
+_CONDITIONS = {
+    "zeros": "zeros",
+    "cold-caches": "cold caches",
+    "one-thread": "one thread",
+    "other-pool": "after another pool",
+}
+
+
+def _conditions(console: Console, evidence: Evidence) -> None:
+    """Each diagnosed row's rate under a changed condition, as a multiple of its usual rate."""
+    rows = list(dict.fromkeys((c.device, c.row) for c in evidence.conditions))
+    if not rows:
+        return
+    console.print("The same rows under other conditions: the rate, times the usual one", style="bold")
+    table = plain("row", *(f">{words}" for words in _CONDITIONS.values()), ">other CPUs")
+    notes: dict[str, str] = {}
+    for device, row in rows:
+        found = [c for c in evidence.conditions if (c.device, c.row) == (device, row)]
+        cells = [_condition([c for c in found if c.name == name], notes) for name in _CONDITIONS]
+        table.add_row(printable(row), *cells, _placed([c for c in found if c.name == "placement"], notes))
+    console.print(table)
+    for reason, mark in notes.items():
+        console.print(f"{mark} {sentences.beside(reason)}")
+    console.print("zeros: operands all zero; faster on them is a sign of a power limit")
+    console.print("other CPUs: one thread on another CPU, times one thread on the first")
+    console.print()
+
+
+def _condition(found: Sequence[Condition], notes: dict[str, str]) -> str:
+    if not found:
+        return ""
+    condition = found[0]
+    if condition.ratio is not None:
+        return f"{condition.ratio:.2f}"
+    return notes.setdefault(str(condition.reason), f"[{len(notes) + 1}]")
+
+
+def _placed(found: Sequence[Condition], notes: dict[str, str]) -> str:
+    ratios = [condition.ratio for condition in found if condition.ratio is not None]
+    if not ratios:
+        return _condition(found, notes)
+    low, high = f"{min(ratios):.2f}", f"{max(ratios):.2f}"
+    return low if low == high else f"{low} to {high}"
+
+
+# ------------------------------------------------------------------------------------------ machine
+
+
+def _machine(console: Console, evidence: Evidence) -> None:
+    for line in (
+        *_visits(evidence),
+        *_search(evidence),
+        *_bandwidth(evidence.memory),
+        *_load(evidence),
+        *_sensors(evidence),
+        *_energy(evidence),
+    ):
+        console.print(line)
+
+
+def _visits(evidence: Evidence) -> Iterator[str]:
+    """How often the rows were visited, and what ended that."""
+    numbers = [len(m.visits) for m in evidence.measurements if m.visits]
+    if not numbers:
+        return
+    precise = sum(m.ended == "precise" for m in evidence.measurements)
+    least, most = min(numbers), max(numbers)
+    share = percent(evidence.schedule.half_width)
+    yield (
+        f"visits: {least if least == most else f'{least} to {most}'} to each row; within ± {share} then: "
+        f"{precise} of {len(numbers)} rows, the others were ended by the time"
+    )
+
+
+def _search(evidence: Evidence) -> Iterator[str]:
+    """The budget of the search, and what it bought beyond the ladder's own best."""
+    trials = [trial for m in evidence.measurements for trial in m.tried]
+    if not trials:
+        return
+    ran = sum(bool(trial.ops_per_s) for trial in trials)
+    spent = sum(trial.spent_ns for trial in trials) / NS_PER_S
+    budget = evidence.schedule.refine_ns / NS_PER_S
+    gains = {m.workload.row: gain for m in evidence.measurements if (gain := _gain(m.tried)) > 0}
+    bought = "that made no row faster"
+    if gains:
+        best = max(gains, key=lambda row: gains[row])
+        bought = (
+            f"that made {len(gains)} rows faster, most of all {printable(best)} by {percent(gains[best])}"
+        )
+    yield (
+        f"search: {ran} of {len(trials)} shapes ran, {spent:.1f} s in all, up to {budget:.1f} s a row for "
+        f"varying its best rung; {bought}"
+    )
+
+
+def _gain(tried: Sequence[Trial]) -> float:
+    """By how much the best refined shape beat the best rung, in the last round that one of each reached."""
+    rungs = [trial.ops_per_s for trial in tried if trial.ops_per_s and not trial.round]
+    refined = [trial.ops_per_s for trial in tried if trial.ops_per_s and trial.round]
+    if not rungs or not refined:
+        return 0.0
+    last = min(max(map(len, rungs)), max(map(len, refined))) - 1
+    best, before = (max(rates[last] for rates in every if len(rates) > last) for every in (refined, rungs))
+    return best / before - 1
+
+
+def _bandwidth(transfers: Sequence[Transfer]) -> Iterator[str]:
+    """Triad and copy, the best pass of each size."""
+    parts = []
+    for footprint in dict.fromkeys(transfer.footprint_bytes for transfer in transfers):
+        rates = [
+            transfer.moved_bytes * NS_PER_S / each.ns
+            for transfer in transfers
+            if transfer.footprint_bytes == footprint
+            for each in transfer.passes
+        ]
+        if rates:
+            parts.append(f"{format_bytes(max(rates))}/s in {format_bytes(footprint)}")
+    if parts:
+        yield f"memory: {', '.join(parts)} (best pass of copy and triad)"
+    for reason in dict.fromkeys(transfer.reason for transfer in transfers if transfer.reason):
+        yield f"memory: some sizes not measured: {sentences.beside(reason)}"
+
+
+def _load(evidence: Evidence) -> Iterator[str]:
+    """How long it took, and who else had the processors meanwhile."""
+    readings = evidence.telemetry.readings
+    cpus = next((device.fact("threads-affinity") for device in evidence.devices), None)
+    if len(readings) < 2 or not isinstance(cpus, int) or readings[-1].at_ns <= readings[0].at_ns:
+        return
+    first, last = readings[0], readings[-1]
+    capacity_us = (last.at_ns - first.at_ns) / 1000 * cpus
+    foreign = (last.busy_us - first.busy_us) - (last.own_us - first.own_us)
+    others, stolen = max(0, foreign) / capacity_us, (last.steal_us - first.steal_us) / capacity_us
+    length, period = (last.at_ns - first.at_ns) / NS_PER_S, evidence.telemetry.period_ns / NS_PER_S
+    yield (
+        f"load: in {format_seconds(length)} other processes had {percent(others)} of the processors' time, "
+        f"the hypervisor {percent(stolen)} ({len(readings)} readings, one every {period:g} s)"
+    )
+
+
+def _sensors(evidence: Evidence) -> Iterator[str]:
+    """What was read while the run went on, and why the rest was not."""
+    sensors = evidence.telemetry.sensors
+    frequencies = [level.value for sensor in sensors if sensor.unit == "Hz" for level in sensor.levels]
+    if frequencies:
+        low, high = min(frequencies) / 1e9, max(frequencies) / 1e9
+        yield f"frequency: {low:.2f} to {high:.2f} GHz, as the system tells it"
+    clocks = [hertz for m in evidence.measurements for stay in m.stays for hertz in stay.clocks_hz]
+    if evidence.clock.reason is not None:
+        yield f"clock: not measured: {sentences.reason(evidence.clock.reason)}"
+    elif clocks:
+        mean = math.fsum(clocks) / len(clocks) / 1e9
+        yield (
+            f"clock: {min(clocks) / 1e9:.2f} to {max(clocks) / 1e9:.2f} GHz, mean {mean:.2f}, measured after "
+            f"each window by {printable(str(evidence.clock.value))}"
+        )
+    heat = [level.value for sensor in sensors if sensor.unit == "mdegC" for level in sensor.levels]
+    if heat:
+        yield f"temperature: {min(heat) / 1000:.0f} to {max(heat) / 1000:.0f} °C"
+    missing: dict[str, list[str]] = {}
+    for sensor in sensors:
+        if sensor.reason:
+            missing.setdefault(sensor.reason, []).append(printable(sensor.name))
+    for reason, names in missing.items():
+        yield f"not read: {', '.join(names)}: {sentences.absent(reason)}"
+
+
+def _energy(evidence: Evidence) -> Iterator[str]:
+    figures = list(_figures(evidence))
+    for row in figures:
+        if row.energy is not None:
+            yield f"energy of {printable(row.row)}: {energy_words(row.energy, unit_of(row.precision))}"
+    for reason in dict.fromkeys(row.energy_reason for row in figures if row.energy_reason):
+        yield f"energy: not told: {sentences.reason(reason)}"
+
+
+def energy_words(energy: Energy, unit: str) -> str:
+    """`48.20 GFLOP/J (1.05 kJ in 5 s, by wall meter)`: for information, never a verdict."""
+    rate = format_rate(energy.ops_per_j, unit).removesuffix("S")
+    joules = f"{energy.joules / 1000:.4g} kJ" if energy.joules >= 1000 else f"{energy.joules:.4g} J"
+    return f"{rate}/J ({joules} in {format_seconds(energy.seconds)}, by {printable(energy.source)})"
