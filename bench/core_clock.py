@@ -37,7 +37,7 @@ class CoreClock:
         return clock
 
     def read(self) -> tuple[int, ...]:
-        """None where it is not measured, and from the first reading on that fails: the row loses nothing."""
+        """No clocks where they are not measured, and from a reading on that fails: no row loses by it."""
         if self.device is None or self.chain is None:
             return ()
         try:

@@ -172,7 +172,7 @@ def run(
             else:
                 _print(evidence, plan, signed, path, key.fingerprint)
             if measuring.unread is not None:
-                complain(f"{measuring.unread} What was measured, without the meter, is in {path}.")
+                complain(f"{measuring.unread} What was measured without it is in {path}.")
                 return measuring.unread.exit_code
             return required_tiers_met(evidence.verdict, required)
 

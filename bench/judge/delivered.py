@@ -59,7 +59,7 @@ _FOREIGN = 0.05
 # shows integers all the same: no fp32 unit is half idle in a good GEMM (shares of 0.9 in trials).
 _SHOWS_INTEGERS = 2.0
 
-# A half-width above this share says that the machine did not hold still.
+# A half-width above this share says that something made the visits differ.
 _WIDE = 0.05
 
 

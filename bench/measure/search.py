@@ -2,7 +2,7 @@
 
     climb    every rung of the ladder, one short probe each
     refine   each dimension of the best shape varied alone, as many as the row's share of the time allows
-    run off  successive halving: the fastest of all go on to probes of twice the length, in turn
+    run off  the fastest four in probes of twice the length, then three of them in twice that, in turn
 
 The guard comes first: a shape whose launch would take too long, or whose operands do not fit, is not
 tried, and the evidence says so. From the first rates in the evidence everything here follows again.

@@ -189,6 +189,6 @@ def test_a_log_that_says_nothing_about_the_run_loses_no_measurement(bench: Progr
     said = bench("run", "--quick", "--precision", "fp32", "--quiet", "--power-log", "old.csv")
     assert said.code == 2
     assert said.out.startswith("Report ")
-    assert "without the meter, is in results/" in said.err.splitlines()[-1]
+    assert "What was measured without it is in results/" in said.err.splitlines()[-1]
     (saved,) = (bench.folder / "results").glob("*.evidence.json")
     assert bench("verify", saved).code == 0

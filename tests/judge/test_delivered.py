@@ -488,3 +488,29 @@ def test_noise_alone_makes_no_row_the_best() -> None:
     other = measurement(kernel="other", visits=wild)
     (figure,) = judged(steady, other).figures
     assert figure.row == "one/fp32/mm"
+
+
+# ------------------------------------------------------------------------------------ held under load
+
+
+def held_at(tera: float, samples: int = 40) -> Visit:
+    return visit(*[sample(round(MS / tera))] * samples)
+
+
+def test_a_row_that_was_held_is_the_figure_before_a_faster_one_that_was_not() -> None:
+    slower = measurement(kernel="held", visits=at(1.0), held=held_at(0.6))
+    result = judged(measurement(kernel="other", visits=at(2.0)), slower)
+    (figure,) = result.figures
+    assert figure.row == "held/fp32/mm"
+    assert figure.estimate is not None
+    assert figure.estimate.value == pytest.approx(0.6 * TERA, rel=1e-6)
+
+
+def test_a_held_row_that_was_wrong_while_it_was_held_is_no_figure() -> None:
+    wrong = measurement(kernel="held", held=held_at(3.0), timed=replace(TIMED, wrong=1))
+    assert judged(measurement(kernel="other"), wrong).figures[0].row == "other/fp32/mm"
+
+
+def test_a_held_window_does_not_stand_in_for_visits() -> None:
+    row = only(measurement(visits=at(1.0, visits=2), held=held_at(1.0)))
+    assert (row.counts, row.reason) == (False, "too-few-visits")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -11,7 +12,7 @@ from bench.errors import EvidenceInvalid
 from bench.judge import catalog
 from bench.judge.claims import parse_claim
 from bench.judge.verdict import METHOD, METHODS, judge
-from bench.terms import DeclaredWord, ThresholdWord, Verdict
+from bench.terms import DeclaredWord, Fact, ThresholdWord, Verdict
 
 H100_PCIE = device("NVIDIA H100 PCIe")
 L4 = device("NVIDIA L4")
@@ -163,6 +164,28 @@ def test_a_figure_above_the_ceiling_is_implausible_and_meets_nothing() -> None:
     row = tier(verdict, "inference-server")
     assert (row.delivered_word, row.delivered_reason) == ("inconclusive", "above-ceiling")
     assert "delivered-above-ceiling" in codes(verdict)
+
+
+def test_a_ceiling_with_a_reservation_accuses_nobody() -> None:
+    reserved = replace(ceiling("fp32", 30), ceiling_reason="may-hide-wider-cores")
+    verdict = judge(case(H100_PCIE, figures=[figure("fp32", 38.2)], delivered=[reserved]))
+    assert "delivered-above-ceiling" not in codes(verdict)
+    assert declared(verdict, "fp32", 48).word == "borne-out"
+
+
+@pytest.mark.parametrize(("usable", "found"), [(64, True), (4, False)])
+def test_a_claim_for_a_whole_processor_is_not_held_against_a_part_of_its_cores(
+    usable: int, found: bool
+) -> None:
+    facts = (
+        Fact(name="cores", value=64, source="typed"),
+        Fact(name="cores-usable", value=usable, source="typed"),
+    )
+    cpu = replace(device("A CPU", kind="cpu", family="cpu", selector="cpu"), facts=facts)
+    claims = [parse_claim("fp32=9TFLOPS,dense")]
+    figures, most = [figure("fp32", 0.4, of="cpu")], [ceiling("fp32", 0.5, of="cpu")]
+    verdict = judge(case(cpu, figures=figures, claims=claims, delivered=most))
+    assert ("claim-above-ceiling" in codes(verdict)) == found
 
 
 def test_a_figure_above_the_declared_one_and_below_the_ceiling_is_honest_boost() -> None:

@@ -1,6 +1,8 @@
 """The loop on a scripted device: the order of events, what ends a row, and that no sample is lost."""
 
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from scripted_device import (
@@ -25,14 +27,17 @@ from scripted_device import (
 )
 
 from bench.judge.delivered import deliver
-from bench.measure import stats
+from bench.measure import loop as loops
+from bench.measure import search, stats
 from bench.measure.row import Row
 from bench.terms import Delivered, GemmShape
 from bench.workload import opcount, operands
+from bench.workload.ladder import Refinement
 
 OPS = opcount.ops(SMALL)
 QUARTER = MS // 4
 STEADY = constant(QUARTER)
+HALVED = Refinement(rounds=((0.5,),), multiple=1, k_max=1 << 20)
 
 
 def kernel(
@@ -419,6 +424,33 @@ def test_a_defect_of_the_program_is_not_mistaken_for_a_failing_backend() -> None
         run_rows(loop(scripted.clock, watcher), [row(scripted)])
 
 
+def test_rows_that_the_plan_refused_take_no_share_of_the_room() -> None:
+    clock = ScriptedClock()
+    rows = [row(kernel(name=name, clock=clock)) for name in ("absent", "present")]
+    rows[0].refuse("not-installed", "pip install it")
+    running = loop(clock)
+    running.room = search.bytes_needed(rows[1].workload)
+    run_rows(running, rows)
+    assert rows[1].tried[0].reason is None
+
+
+def test_a_row_that_can_never_count_sets_no_pace_for_the_others() -> None:
+    clock = ScriptedClock()
+    saturating = replace(INT8, operand_set="int8-saturating")
+    fast = kernel(constant(QUARTER // 4), name="saturating", clock=clock)
+    rows = [row(fast, saturating), row(kernel(name="honest", clock=clock), INT8, refinement=HALVED)]
+    run_rows(loop(clock), rows)
+    assert any(trial.round for trial in rows[1].tried)
+
+
+def test_a_row_that_counts_spares_the_search_of_those_far_behind_it() -> None:
+    clock = ScriptedClock()
+    fast = kernel(constant(QUARTER // 4), name="fast", clock=clock)
+    rows = [row(fast), row(kernel(name="behind", clock=clock), refinement=HALVED)]
+    run_rows(loop(clock), rows)
+    assert not any(trial.round for trial in rows[1].tried)
+
+
 def test_the_room_is_shared_evenly_by_the_rows() -> None:
     clock = ScriptedClock()
     ladder = (SMALL, GemmShape(m=64, n=64, k=64))
@@ -519,3 +551,59 @@ def test_a_backend_that_fails_while_a_row_is_held_refuses_the_row() -> None:
     one = row(scripted)
     run_rows(loop(scripted.clock, watcher, **HELD), [one])
     assert (one.ended, one.findings[0].code) == ("refused", "backend-failed")
+
+
+def test_a_held_window_that_was_interrupted_leaves_the_figure_to_the_visits() -> None:
+    scripted, watcher = kernel(), Watcher()
+    one = row(scripted)
+
+    def throttle_and_stop() -> None:
+        scripted.script = constant(8 * QUARTER)
+        scripted.fail_after(12 * 400 + 1, KeyboardInterrupt())
+
+    watcher.when["hold", 0] = throttle_and_stop
+    with pytest.raises(KeyboardInterrupt):
+        run_rows(loop(scripted.clock, watcher, hold_ns=20_000 * MS), [one])
+    assert one.held is not None
+    assert len(one.held.samples) >= 10
+    figure = delivered(one).estimate
+    assert figure is not None
+    assert (figure.value, figure.method) == (stats.rounded(OPS / QUARTER * 1e9), stats.METHOD)
+
+
+def test_a_row_gets_no_visit_once_those_before_it_have_used_the_time_up() -> None:
+    clock = ScriptedClock()
+    # The first row is never precise, and slows down so much that its sixth visit outlasts the limit.
+    first = kernel(throttling(QUARTER, 3, period_ns=7 * MS, share=0.5), name="first", clock=clock)
+    second = kernel(throttling(QUARTER, 3, period_ns=11 * MS, share=0.5), name="second", clock=clock)
+    rows, watcher = [row(first), row(second)], Watcher()
+    running = loop(clock, watcher, limit_ns=10_000 * MS)
+
+    def slow_down() -> None:
+        first.script = constant(5000 * MS)
+
+    watcher.when["measure", 6] = slow_down
+    run_rows(running, rows)
+    assert [(len(one.visits), one.ended) for one in rows] == [(6, "time-limit"), (5, "time-limit")]
+
+
+def test_an_interrupt_while_outputs_are_compared_leaves_none_unlooked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, calls = row(kernel()), []
+    honest = loops.accuracy.tally
+
+    def interrupted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 40:
+            raise KeyboardInterrupt
+        return honest(*arguments)
+
+    scripted = one.kernel
+    assert isinstance(scripted, ScriptedKernel)
+    running, watcher = loop(scripted.clock), Watcher()
+    running.progress = watcher
+    watcher.when["measure", 1] = lambda: monkeypatch.setattr(loops.accuracy, "tally", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_rows(running, [one])
+    assert one.timed.launches == sum(len(visit.samples) for visit in one.visits)

@@ -32,6 +32,8 @@ from bench.terms import (
     GemmShape,
     Level,
     Measurement,
+    Meter,
+    MeterReading,
     Pair,
     Pass,
     Sensor,
@@ -285,6 +287,11 @@ def lifted(row: Measurement) -> tuple[Trial, ...]:
     return tuple(replace(t, ops_per_s=rates) if t.shape == slow.shape else t for t in forged)
 
 
+def a_meter(*readings: tuple[int, int]) -> Meter:
+    found = tuple(MeterReading(at_ns=at_ns, energy_uj=energy_uj) for at_ns, energy_uj in readings)
+    return Meter(file="meter.csv", sha256="0" * 64, readings=found)
+
+
 def another_chain(_: Evidence) -> Changes:
     """Of a latency that makes every ceiling higher."""
     return {"clock": Fact(name="clock", value="imul-chain/9-cycles/nobody", source="forged")}
@@ -514,6 +521,26 @@ UNSOUND = (
             }
         ),
         reason="runs backwards",
+    ),
+    Unsound(
+        name="a wall meter that counts backwards",
+        change=a_telemetry(lambda _: {"meter": a_meter((0, 2), (1, 1))}),
+        reason="the wall meter's counter runs backwards",
+    ),
+    Unsound(
+        name="a wall meter whose time runs backwards",
+        change=a_telemetry(lambda _: {"meter": a_meter((1, 1), (0, 2))}),
+        reason="the wall meter's time runs backwards",
+    ),
+    Unsound(
+        name="readings without a period",
+        change=a_telemetry(lambda _: {"period_ns": 0}),
+        reason="the telemetry has no period",
+    ),
+    Unsound(
+        name="no clock for a reason of another processor",
+        change=lambda e: {"clock": replace(e.clock, value=None, reason="because")},
+        reason="for a reason that is none here",
     ),
     Unsound(
         name="a sensor twice",
