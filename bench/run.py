@@ -19,7 +19,6 @@ from bench.devices.clock import Clock
 from bench.devices.telemetry import Recorder, host_probes
 from bench.errors import BenchError, CannotMeasure, Interrupted
 from bench.evidence import envelope, harness, statement
-from bench.evidence.assurance import ASSURANCE, DOES_NOT_SHOW
 from bench.evidence.destination import Destination
 from bench.evidence.keys import SigningKey
 from bench.judge.ceiling import NO_CLOCK
@@ -36,6 +35,7 @@ from bench.terms import (
     Evidence,
     Fact,
     Harness,
+    Inspection,
     Meter,
     Schedule,
     Transfer,
@@ -270,17 +270,21 @@ class Run:
             telemetry=replace(self._recorder.snapshot(), meter=meter),
             claims=plan.claims,
             quick=plan.quick,
-            assurance=ASSURANCE,
+            challenge=None,
+            openings=(),
+            interrupted=interrupted,
         )
         conclusion = conclude(observed, plan.rules)
         return Evidence(
             format=statement.FORMAT,
             created=self._created,
             mode="quick" if plan.quick else "default",
-            assurance=ASSURANCE,
+            assurance=conclusion.assurance,
             interrupted=interrupted,
             nonce=plan.nonce,
+            challenge=observed.challenge,
             harness=self._harness,
+            inspection=Inspection(facts=(), libraries=()),
             system=self._system,
             devices=plan.devices,
             claims=plan.claims,
@@ -290,6 +294,7 @@ class Run:
             schedule=schedule,
             clock=self._core_clock.fact,
             measurements=tuple(observed.measurements),
+            openings=tuple(observed.openings),
             memory=tuple(observed.memory),
             diagnostics=tuple(self._diagnostics),
             telemetry=observed.telemetry,
@@ -297,5 +302,5 @@ class Run:
             figures=conclusion.figures,
             conditions=conclusion.conditions,
             verdict=conclusion.verdict,
-            does_not_show=DOES_NOT_SHOW,
+            does_not_show=conclusion.does_not_show,
         )

@@ -17,9 +17,10 @@ from bench.terms import Evidence, Workload
 
 # History of the format, a line per version; the decoder of each released one stays for ever.
 # 1  never released: rows with every sample in columns, counters around the visits, figures, verdict.
-# 2  the schedule, refined shapes with every rate, held windows, clocks, bandwidth, diagnostics, and
-#    telemetry at 10 Hz with sensors.
-FORMAT = "2"
+# 2  never released: the schedule, refined shapes with every rate, held windows, clocks, bandwidth,
+#    diagnostics, and telemetry at 10 Hz with sensors.
+# 3  the challenge that the run answers, openings of outputs, and the process's own inspection.
+FORMAT = "3"
 PREDICATE_TYPE: Final = "https://compute-evidence.dev/compute-evidence/v1"
 
 STEP = 3

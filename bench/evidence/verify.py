@@ -13,7 +13,6 @@ from pathlib import Path
 
 from bench.errors import EvidenceInvalid
 from bench.evidence import envelope, harness, soundness, statement, store
-from bench.evidence.assurance import ASSURANCE, DOES_NOT_SHOW
 from bench.evidence.trust import SELF, Signer, Trusted, check_signatures
 from bench.judge import catalog
 from bench.judge.conclusion import Conclusion, conclude, observed_in, profile_digests
@@ -93,7 +92,6 @@ def verify(path: Path, request: Request, found: Verified) -> Iterator[Step]:
     yield Step(number=3, code="decoded", values={"format": evidence.format, "created": evidence.created})
     rules = found.rules = _rules(evidence, request.rules_file)
     yield Step(number=4, code="rules", values={"rules": rules.id, "status": rules.status})
-    _require_limits(evidence)
     yield Step(number=5, code="no-challenge", values={})
     with _computable():
         soundness.require_sound(evidence)
@@ -155,21 +153,6 @@ def _require_sections(evidence: Evidence, rules: RuleSet) -> None:
             raise EvidenceInvalid(f"the rule set requires the section {name}, and it is empty.", step=4)
 
 
-def _require_limits(evidence: Evidence) -> None:
-    """Evidence without a challenge is of level A0, and says what that level does not show."""
-    if evidence.assurance != ASSURANCE:
-        raise EvidenceInvalid(
-            f"it claims assurance {printable(evidence.assurance)} and holds no challenge: without one the "
-            f"level is {ASSURANCE}.",
-            step=5,
-        )
-    missing = [code for code in DOES_NOT_SHOW if code not in evidence.does_not_show]
-    if missing:
-        raise EvidenceInvalid(
-            f"it does not say what it does not show: {', '.join(missing)} left out.", step=5
-        )
-
-
 @contextmanager
 def _computable() -> Iterator[None]:
     """What bench writes can be computed with: a count of zero or an unknown precision is not its own."""
@@ -195,6 +178,18 @@ def _recompute(evidence: Evidence, rules: RuleSet) -> Conclusion:
     if found != (evidence.delivered, evidence.figures, evidence.conditions):
         raise EvidenceInvalid(
             "the figures in the file are not the ones that follow from its samples.", step=6
+        )
+    if conclusion.assurance != evidence.assurance:
+        raise EvidenceInvalid(
+            f"it claims assurance {printable(evidence.assurance)}, and what it holds reaches "
+            f"{conclusion.assurance}.",
+            step=6,
+        )
+    if conclusion.does_not_show != evidence.does_not_show:
+        left_out = [code for code in conclusion.does_not_show if code not in evidence.does_not_show]
+        raise EvidenceInvalid(
+            f"it does not say what it does not show: {', '.join(left_out) or 'it says something else'}.",
+            step=6,
         )
     return conclusion
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.judge import catalog, microarchitecture
+from bench.judge.assurance import does_not_show, level
 from bench.judge.conditions import condition
 from bench.judge.delivered import deliver
 from bench.judge.verdict import METHOD, Case, judge
@@ -18,6 +19,7 @@ from bench.terms import (
     Fact,
     Figure,
     Measurement,
+    Opening,
     RuleSet,
     Telemetry,
     Transfer,
@@ -38,7 +40,9 @@ class Observed:
     telemetry: Telemetry
     claims: Sequence[Claim]
     quick: bool
-    assurance: str
+    challenge: Digest | None
+    openings: Sequence[Opening]
+    interrupted: bool
 
 
 def observed_in(evidence: Evidence) -> Observed:
@@ -52,12 +56,16 @@ def observed_in(evidence: Evidence) -> Observed:
         telemetry=evidence.telemetry,
         claims=evidence.claims,
         quick=evidence.mode == "quick",
-        assurance=evidence.assurance,
+        challenge=evidence.challenge,
+        openings=evidence.openings,
+        interrupted=evidence.interrupted,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusion:
+    assurance: str
+    does_not_show: tuple[str, ...]
     delivered: tuple[Delivered, ...]
     figures: tuple[Figure, ...]
     conditions: tuple[Condition, ...]
@@ -75,7 +83,9 @@ def conclude(observed: Observed, rules: RuleSet, *, method: str = METHOD) -> Con
         observed.telemetry,
         memory=observed.memory,
         clock=observed.clock,
+        openings=observed.openings,
     )
+    reached = level(observed.challenge, result.figures, observed.openings, interrupted=observed.interrupted)
     case = Case(
         devices=observed.devices,
         delivered=result.rows,
@@ -84,11 +94,13 @@ def conclude(observed: Observed, rules: RuleSet, *, method: str = METHOD) -> Con
         rules=rules,
         specs={device.selector: catalog.device_spec(device) for device in observed.devices},
         quick=observed.quick,
-        assurance=observed.assurance,
+        assurance=reached,
     )
     verdict = judge(case, method=method)
     findings = (*result.findings, *verdict.findings)
     return Conclusion(
+        assurance=reached,
+        does_not_show=does_not_show(observed.challenge, result.figures, observed.openings),
         delivered=result.rows,
         figures=result.figures,
         conditions=tuple(map(condition, observed.diagnostics)),

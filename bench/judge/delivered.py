@@ -22,6 +22,7 @@ from bench.terms import (
     Figure,
     Finding,
     Measurement,
+    Opening,
     Sample,
     Scalar,
     Status,
@@ -31,6 +32,7 @@ from bench.terms import (
 )
 from bench.units import NS_PER_S
 from bench.workload import accuracy, operands, sampling
+from bench.workload.openings import OUTPUTS_DIFFER
 
 # Fewer visits than this met too few states of the machine for an interval to mean much.
 LEAST_VISITS = 5
@@ -88,10 +90,14 @@ def deliver(
     *,
     memory: Sequence[Transfer] = (),
     clock: Fact = NO_CLOCK,
+    openings: Sequence[Opening] = (),
 ) -> Result:
     """The delivered figures of a run. The findings are the rows' own and those computed here."""
     surroundings = _Surroundings(memory=memory, clock=clock, telemetry=telemetry)
-    found = [tuple(_row_findings(m, _device(devices, m), telemetry)) for m in measurements]
+    found = [
+        (*_row_findings(m, _device(devices, m), telemetry), *_opening_findings(m, openings))
+        for m in measurements
+    ]
     rows = [
         _row(m, _device(devices, m), findings, surroundings)
         for m, findings in zip(measurements, found, strict=True)
@@ -298,6 +304,17 @@ def _row_findings(measurement: Measurement, device: Device, telemetry: Telemetry
         )
     yield from _timing_findings(measurement, device)
     yield from _disturbed_findings(measurement, device, telemetry)
+
+
+def _opening_findings(measurement: Measurement, openings: Sequence[Opening]) -> Iterator[Finding]:
+    """Outputs that were committed, and turned out wrong when whole rows of them were recomputed."""
+    workload = measurement.workload
+    for opening in openings:
+        if (opening.device, opening.row, opening.reason) == (workload.device, workload.row, OUTPUTS_DIFFER):
+            numbers = {"leaves": opening.leaves, "opened": opening.opened}
+            yield Finding(
+                subject=workload.row, status="failure", code="opened-outputs-wrong", numbers=numbers
+            )
 
 
 def _timing_findings(measurement: Measurement, device: Device) -> Iterator[Finding]:

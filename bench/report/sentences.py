@@ -18,6 +18,9 @@ FINDINGS: Mapping[str, str] = {
     "not-installed": "Not measured, a package is missing: {detail}",
     "wrong-outputs": "{wrong} of {compared} outputs were wrong before timing: no figure.",
     "wrong-timed-outputs": "{wrong} of {compared} outputs of timed launches were wrong: no figure.",
+    "opened-outputs-wrong": (
+        "Rows of committed outputs were wrong when {opened} of {leaves} were recomputed: no figure."
+    ),
     "wrong-timed-reals": (
         "Timed results on real-valued operands err by {error_ppm} ppm, more than the precision allows: "
         "no figure."
@@ -143,6 +146,8 @@ DOES_NOT_SHOW: Mapping[str, str] = {
     "software-cannot-prove-itself": "that the program was the published one: none proves itself",
     "devices-not-counted": "that one device did the work: software cannot see a remote or an extra one",
     "outputs-not-opened": "to others that the work was done: this machine alone checked the outputs",
+    "launches-not-committed": "that every launch did its work: the last ones of two windows were committed",
+    "time-by-own-clock": "the rate on any clock but the machine's own",
 }
 
 # Steps of `bench verify`, by what they found.

@@ -5,6 +5,7 @@ that error name the arithmetic. Nothing here sees a backend: outputs come in as 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,15 +66,47 @@ def round_to(values: np.ndarray, element: Element) -> np.ndarray:
     return values
 
 
+# Elements of the first operand's pool at broadcast (rows, columns), as float64.
+_Take = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
 def _first_operand(workload: Workload, place: Place) -> np.ndarray:
     """Rows of the implicit GEMM's left matrix, (rows, K), zero where a convolution meets padding."""
     draw = operands.draw(workload, "a", real=place.real)
     key = operands.workload_key(workload, real=place.real)
+
+    def take(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        return operands.elements(draw, key, 0, rows, columns)
+
+    return _gathered(workload, np.array(place.rows, dtype=np.int64), np.int64(place.offset), take)
+
+
+def first_rows(workload: Workload, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """The same for many whole rows on exact operands, each at its own offset (both int64, equally many).
+
+    Pool rows are drawn once each and whole, which takes an eighth of the time of single elements.
+    """
+    draw = operands.draw(workload, "a", real=False)
+    key = operands.workload_key(workload, real=False)
+    width = operands.pool_shape(workload, "a")[1]
+
+    def take(pool_rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        needed, where = np.unique(pool_rows, return_inverse=True)
+        table: np.ndarray = np.empty((len(needed), width))
+        operands.fill(table, draw, key, 0, rows=needed)
+        return np.asarray(table[where.reshape(pool_rows.shape), columns])
+
+    return _gathered(workload, rows, offsets.reshape(-1, 1), take)
+
+
+def _gathered(
+    workload: Workload, row_numbers: np.ndarray, offset: np.ndarray | np.int64, take: _Take
+) -> np.ndarray:
+    """The left matrix's rows, their elements taken from the pool at its rows moved by `offset`."""
     shape = workload.shape
-    rows = np.array(place.rows, dtype=np.int64).reshape(-1, 1)
+    rows = row_numbers.reshape(-1, 1)
     if isinstance(shape, GemmShape):
-        columns = np.arange(shape.k, dtype=np.int64).reshape(1, -1)
-        return operands.elements(draw, key, 0, rows + place.offset, columns)
+        return take(rows + offset, np.arange(shape.k, dtype=np.int64).reshape(1, -1))
     taps = np.arange(reduction(shape), dtype=np.int64).reshape(1, -1)
     channel, tap = taps // shape.kernel**2, taps % shape.kernel**2
     y = rows // shape.out_width % shape.out_height + tap // shape.kernel - shape.padding
@@ -86,8 +119,7 @@ def _first_operand(workload: Workload, place: Place) -> np.ndarray:
         pool_row, pool_column = (image * shape.height + y) * shape.width + x, channel + 0 * x
     else:
         pool_row, pool_column = (image * shape.channels + channel) * shape.height + y, x
-    image_values = operands.elements(draw, key, 0, pool_row + place.offset, pool_column)
-    return np.where(inside, image_values, 0.0)
+    return np.where(inside, take(pool_row + offset, pool_column), 0.0)
 
 
 def _second_operand(workload: Workload, place: Place) -> np.ndarray:
@@ -111,8 +143,15 @@ def expected(workload: Workload, place: Place) -> np.ndarray:
     form = workload.form
     if place.real:
         return _real_product(round_to(left, form.a), round_to(right, form.b), exact=form.out == "f64")
-    # Integers, scaled by powers of two: every partial sum is exact in float64, in any order.
-    sums = np.einsum("rk,kc->rc", left, right)
+    return outputs_of(workload, np.einsum("rk,kc->rc", left, right))
+
+
+def outputs_of(workload: Workload, sums: np.ndarray) -> np.ndarray:
+    """What a launch returns for sums of exact products: rounded once, or quantised to codes.
+
+    The operands are integers scaled by powers of two: every partial sum is exact in float64, in any order.
+    """
+    form = workload.form
     if form.requantised:
         zero_point, low, high = (128, 0, 255) if form.out == "u8" else (0, -128, 127)
         codes = np.rint(sums / 2.0 ** operands.requantising_shift(workload)) + zero_point

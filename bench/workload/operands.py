@@ -181,19 +181,29 @@ def _lanes(words: tuple[Array, ...], lane_bits: int) -> list[Array]:
     return [(words[0] << 32) | words[1], (words[2] << 32) | words[3]]
 
 
-def fill(out: Array, draw: Draw, philox_key: tuple[int, int], matrix: int, library: Library = NUMPY) -> None:
-    """Write the whole matrix into `out` (rows, columns), an array of `library` of any element type.
+def fill(
+    out: Array,
+    draw: Draw,
+    philox_key: tuple[int, int],
+    matrix: int,
+    library: Library = NUMPY,
+    *,
+    rows: Array | None = None,
+    first_column: int = 0,
+) -> None:
+    """Write the matrix into `out` (rows, columns), an array of `library` of any element type.
 
-    The assignment rounds real values to the element's type, to nearest even.
+    The whole of it, or its `rows` (their numbers, int64) and the columns from `first_column` on, a multiple
+    of eight. The assignment rounds real values to the element's type, to nearest even.
     """
-    rows, columns = out.shape
+    height, columns = out.shape
     lanes = 128 // draw.lane_bits
-    blocks = -(-columns // lanes)
+    first_block, blocks = first_column // lanes, -(-columns // lanes)
     step = max(1, _BLOCK // blocks)
-    for first in range(0, rows, step):
-        last = min(first + step, rows)
-        row = library.arange(first, last).reshape(-1, 1)
-        block = library.arange(0, blocks).reshape(1, -1)
+    for first in range(0, height, step):
+        last = min(first + step, height)
+        row = (library.arange(first, last) if rows is None else rows[first:last]).reshape(-1, 1)
+        block = library.arange(first_block, first_block + blocks).reshape(1, -1)
         zero = row * 0 + block * 0
         words = philox4x32(zero + block, zero + row, zero + matrix, zero, philox_key)
         for lane, bits in enumerate(_lanes(words, draw.lane_bits)):
