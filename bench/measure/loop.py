@@ -64,7 +64,8 @@ class Loop:
     """Runs rows on one device. `after_visit` is called with nothing being timed (saving).
 
     `read_clocks` gives the clock in Hz of each core in use; it is called when a window has just ended.
-    Samples count their time from `origin_ns`, the schedule's limit from `begun_ns`.
+    Samples count their time from `origin_ns`, the schedule's limit from `begun_ns`. With `commits` the output
+    of each window's last launch is committed, where that ran on exact operands.
     """
 
     clock: Clock
@@ -75,6 +76,7 @@ class Loop:
     read_clocks: Callable[[], tuple[int, ...]] = lambda: ()
     origin_ns: int = field(default=0)
     begun_ns: int = field(default=0)
+    commits: bool = False
 
     def open(self, all_rows: list[Row]) -> None:
         """Open every row that the plan has not refused. KeyboardInterrupt passes through."""
@@ -167,6 +169,8 @@ class Loop:
             self.progress.phase(row, "measure" if number else "hold", number)
             self._measure(row, window, schedule)
             window.clocks_hz = self.read_clocks()
+            if self.commits and not window.samples[-1].real:
+                row.commit()
             window.ended = "window-full"
         except KeyboardInterrupt:
             window.ended = "interrupted"

@@ -16,7 +16,7 @@ from bench.terms import (
     Visit,
     Workload,
 )
-from bench.workload import accuracy, opcount, operands, sampling
+from bench.workload import accuracy, opcount, openings, operands, sampling
 from bench.workload.accuracy import Outputs, Tally
 from bench.workload.kernel import Kernel, Prepared
 from bench.workload.ladder import Refinement
@@ -47,6 +47,7 @@ class Row:
     visits: list[Visit] = field(default_factory=list)
     held: Visit | None = None
     timed: Tally = field(default_factory=Tally)
+    committed: dict[int, list[bytes]] = field(default_factory=dict)
     ended: str = "not-started"
     findings: list[Finding] = field(default_factory=list)
 
@@ -69,6 +70,15 @@ class Row:
         if self.prepared is not None:
             self.prepared.close()
             self.prepared = None
+
+    def commit(self) -> None:
+        """Keep the digests of the output rows that lie there now, the last launch's of the window at hand.
+
+        Those of the first window and of the latest stay: the two ends of what was timed.
+        """
+        assert self.prepared is not None
+        first = {stay: rows for stay, rows in self.committed.items() if stay == min(self.committed)}
+        self.committed = {**first, len(self.visits): openings.leaves(self.workload, self.prepared.outputs)}
 
     def measurement(self) -> Measurement:
         return Measurement(

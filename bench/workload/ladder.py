@@ -1,18 +1,20 @@
 """The public ladder of shapes, from profiles/ladders: what a row may be measured at, whoever measures it.
 
-The ladder is climbed first; around the fastest shape each dimension is then varied alone.
+The ladder is climbed first; around the fastest shape each dimension is then varied alone. Under an auditor's
+challenge its nonce moves every rung a little, so that nobody can have prepared for the shapes.
 """
 
 import hashlib
 import tomllib
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
+import numpy as np
+
 from bench.terms import ConvShape, Family, Form, GemmShape, Operation, Shape
-from bench.workload import opcount
+from bench.workload import opcount, operands
 from bench.workload.operands import OPERAND_SETS
 
 
@@ -82,23 +84,52 @@ def _profile(family: Family) -> dict[str, Any]:
 
 
 @cache
-def ladder(operation: Operation, family: Family, *, quick: bool) -> tuple[Shape, ...]:
-    """Every shape of the ladder for a device family, in the file's order; a quick run's are fewer."""
-    return tuple(_shapes(operation, family, quick=quick))
+def ladder(
+    operation: Operation, family: Family, *, quick: bool, nonce: str | None = None
+) -> tuple[Shape, ...]:
+    """Every shape of the ladder for a device family, in the file's order; a quick run's are fewer.
+
+    With a challenge's `nonce` (hexadecimal) each is moved as that chooses.
+    """
+    listed = enumerate(_profile(family)[operation])
+    return tuple(
+        shape if nonce is None else _moved(shape, family, operands.key(nonce, f"ladder/{operation}"), index)
+        for index, rung in listed
+        if rung["quick"] or not quick
+        for shape in (_shape(operation, rung),)
+    )
 
 
-def _shapes(operation: Operation, family: Family, *, quick: bool) -> Iterator[Shape]:
+def _shape(operation: Operation, rung: dict[str, Any]) -> Shape:
     kind = GemmShape if operation == "gemm" else ConvShape
-    for rung in _profile(family)[operation]:
-        if rung["quick"] or not quick:
-            yield kind(**{name: size for name, size in rung.items() if name != "quick"})
+    return kind(**{name: size for name, size in rung.items() if name != "quick"})
 
 
-def rungs(operation: Operation, form: Form, family: Family, *, quick: bool) -> tuple[Shape, ...]:
-    """The shapes at which a form's exact operands stay exact, in the order in which they are tried."""
+def _moved(shape: Shape, family: Family, key: tuple[int, int], index: int) -> Shape:
+    """The shape with each dimension smaller by a number of steps that the index-th words of `key` choose."""
+    profile = _profile(family)
+    share, multiple = profile["jitter"]["share"], profile["refinement"]["multiple"]
+    sizes = asdict(shape)
+    counter = np.array([index], dtype=np.int64)
+    words = operands.philox4x32(counter, counter * 0, counter * 0, counter * 0, key)
+    for names, word in zip(_dimensions(shape), words, strict=False):
+        step = 1 if names[0] in _COUNTED_SINGLY else multiple
+        choices = int(sizes[names[0]] * share) // step + 1
+        smaller = (int(word[0]) * choices >> 32) * step
+        sizes |= {name: sizes[name] - smaller for name in names}
+    return type(shape)(**sizes)
+
+
+def rungs(
+    operation: Operation, form: Form, family: Family, *, quick: bool, nonce: str | None = None
+) -> tuple[Shape, ...]:
+    """The shapes at which a form's exact operands stay exact, in the order in which they are tried.
+
+    `nonce` is a challenge's, None without one.
+    """
     most = OPERAND_SETS[form.operand_set].k_max
-    fitting = (s for s in ladder(operation, family, quick=quick) if opcount.reduction(s) <= most)
-    return tuple(sorted(fitting, key=opcount.ops))
+    shapes = ladder(operation, family, quick=quick, nonce=nonce)
+    return tuple(sorted((s for s in shapes if opcount.reduction(s) <= most), key=opcount.ops))
 
 
 def refinement(form: Form, family: Family, *, quick: bool) -> Refinement:

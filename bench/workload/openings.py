@@ -158,9 +158,12 @@ def last_launches(stays: Sequence[Visit]) -> list[int]:
     return found
 
 
-def ends_on_exact(stay: Visit) -> bool:
-    """Whether the window is whole, and its last launch ran on operands whose product is exact."""
-    return stay.ended == "window-full" and not stay.samples[-1].real
+def committed_stays(stays: Sequence[Visit]) -> tuple[int, ...]:
+    """The windows whose last launch is committed: of those that are whole and end with a launch on exact
+    operands, the first and the last.
+    """
+    exact = [n for n, stay in enumerate(stays) if stay.ended == "window-full" and not stay.samples[-1].real]
+    return tuple(sorted({*exact[:1], *exact[-1:]}))
 
 
 def open_rows(
