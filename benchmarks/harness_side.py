@@ -113,6 +113,22 @@ def _planned(precision: str, operation: Operation) -> tuple[list[Any], Any, int]
     return rows, made.schedule, made.room
 
 
+def prepared(kernel: Any, form: Any, shape: Shape) -> Any:
+    """A row's kernel with its operands in place at a shape, on the harness's number of threads."""
+    from bench.terms import Workload
+
+    workload = Workload(
+        device="cpu",
+        kernel=kernel.name,
+        backend=kernel.backend,
+        operation=kernel.operation,
+        form=form,
+        shape=shape,
+        seed=_NONCE,
+    )
+    return kernel.prepare(workload, threads=processor()[1], real=False)
+
+
 def _fast(rows: list[Any]) -> list[Any]:
     rates = [max(trial.ops_per_s[-1] for trial in row.tried if trial.ops_per_s) for row in rows]
     return [row for row, rate in zip(rows, rates, strict=True) if rate >= _BEHIND * max(rates)]

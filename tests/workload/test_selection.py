@@ -1,6 +1,8 @@
 """Which rows a run has, and at which shapes: the devices' facts and what was asked decide, nothing else."""
 
 import sys
+from dataclasses import asdict
+from typing import Any
 
 import pytest
 
@@ -76,3 +78,49 @@ def test_every_form_of_a_processor_has_rungs_where_its_operands_stay_exact(quick
             assert rungs
             assert max(map(opcount.reduction, rungs)) <= OPERAND_SETS[form.operand_set].k_max
             assert list(rungs) == sorted(rungs, key=opcount.ops)
+
+
+# ------------------------------------------------------------------------------- under a challenge
+
+NONCES = [f"{number:064x}" for number in range(200)]
+
+
+@pytest.mark.parametrize("operation", ["gemm", "conv"])
+def test_a_challenges_nonce_moves_each_size_by_an_eighth_at_most_and_in_whole_steps(operation: Any) -> None:
+    usual = ladder.ladder(operation, "cpu", quick=False)
+    for nonce in NONCES[:50]:
+        moved = ladder.ladder(operation, "cpu", quick=False, nonce=nonce)
+        for before, after in zip(usual, moved, strict=True):
+            for name, size in asdict(before).items():
+                step = 1 if name == "height" else 64
+                less = size - getattr(after, name)
+                assert 0 <= less <= size / 8
+                assert less % step == 0
+
+
+@pytest.mark.parametrize(
+    ("operation", "index", "choices"), [("gemm", 1, 8), ("gemm", 3, 20), ("gemm", 7, 125), ("conv", 4, 8)]
+)
+def test_the_larger_rungs_have_the_choices_that_the_profile_tells(
+    operation: Any, index: int, choices: int
+) -> None:
+    found = {
+        ladder.ladder(operation, "cpu", quick=False, nonce=f"{number:064x}")[index]
+        for number in range(50 * choices)
+    }
+    assert len(found) == choices
+
+
+def test_a_moved_ladder_is_the_same_for_everyone_who_has_the_nonce() -> None:
+    quick, whole = (ladder.ladder("gemm", "cpu", quick=quick, nonce=NONCES[7]) for quick in (True, False))
+    assert {*quick} <= {*whole}
+    assert whole == ladder.ladder("gemm", "cpu", quick=False, nonce=NONCES[7])
+    assert whole != ladder.ladder("gemm", "cpu", quick=False, nonce=NONCES[8])
+
+
+def test_moved_rungs_keep_operands_exact_and_the_order_of_work() -> None:
+    for kernel in registry.kernels().values():
+        for form in kernel.forms:
+            rungs = ladder.rungs(kernel.operation, form, "cpu", quick=False, nonce=NONCES[3])
+            assert [opcount.ops(s) for s in rungs] == sorted(opcount.ops(s) for s in rungs)
+            assert all(opcount.reduction(s) <= OPERAND_SETS[form.operand_set].k_max for s in rungs)
