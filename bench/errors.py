@@ -46,6 +46,7 @@ class SignatureNotTrusted(BenchError):
 
 class ChallengeRefused(BenchError):
     exit_code = 6
+    step = 5
 
 
 class Interrupted(BenchError):
