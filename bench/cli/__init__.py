@@ -21,8 +21,11 @@ _COMMANDS = {
     "devices": "bench.cli.devices",
     "verify": "bench.cli.verify",
     "show": "bench.cli.verify",
+    "sign": "bench.cli.sign",
+    "stamp": "bench.cli.stamp",
     "rules": "bench.cli.rules",
     "key": "bench.cli.key",
+    "challenge": "bench.cli.challenge",
 }
 # Shown by `bench --help` without importing the modules; a test holds them against the commands' own.
 _SUMMARIES = {
@@ -30,8 +33,11 @@ _SUMMARIES = {
     "devices": "List what can be measured here, and why something cannot.",
     "verify": "Check evidence in numbered steps and recompute its verdict.",
     "show": "Print the report of evidence that verifies.",
+    "sign": "Add your signature to evidence, or sign what verify found.",
+    "stamp": "Have a time stamping authority say when evidence was signed.",
     "rules": "List the rule sets, or print one with its reading.",
-    "key": "Make, show and trust signing keys.",
+    "key": "Make, show, trust and revoke signing keys.",
+    "challenge": "Pose challenges to vendors, and close them.",
 }
 
 DEFECT = 70

@@ -8,9 +8,10 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
-from bench.errors import EvidenceInvalid
-from bench.evidence.keys import SigningKey
+from bench.errors import EvidenceInvalid, UsageError
+from bench.evidence.keys import SigningKey, verify
 from bench.evidence.strict_json import read_json, to_bytes
 from bench.printable import printable
 from bench.terms import Envelope, Signature
@@ -48,17 +49,32 @@ def to_json(envelope: Envelope) -> bytes:
     return to_bytes(outer) + b"\n"
 
 
-def parse(data: bytes) -> Envelope:
-    """The envelope that `data` spells. Raises EvidenceInvalid (step 1)."""
+def add(envelope: Envelope, key: SigningKey) -> Envelope:
+    """The envelope with one signature more, by `key` over the same bytes; the others stay as they are.
+
+    Raises UsageError when `key` has signed already, whatever that signature's hint says, and when the
+    envelope is full.
+    """
+    message = pae(envelope.payload_type, envelope.payload)
+    if any(verify(key.public, signature.sig, message) for signature in envelope.signatures):
+        raise UsageError(f"the key {key.fingerprint} has signed this already, and counts once.")
+    if len(envelope.signatures) >= MAX_SIGNATURES:
+        raise UsageError(f"it carries {MAX_SIGNATURES} signatures already, the most that are read.")
+    signature = Signature(keyid=key.fingerprint, sig=key.sign(message))
+    return replace(envelope, signatures=(*envelope.signatures, signature))
+
+
+def parse(data: bytes, payload_type: str = PAYLOAD_TYPE) -> Envelope:
+    """The envelope around `payload_type` that `data` spells. Raises EvidenceInvalid (step 1)."""
     outer = _members(read_json(data, step=STEP), "the envelope", ("payload", "payloadType", "signatures"))
     kind, signatures = outer["payloadType"], outer["signatures"]
-    if kind != PAYLOAD_TYPE:
-        raise _refused(f"payloadType is {_shown(kind)}, expected {PAYLOAD_TYPE}")
+    if kind != payload_type:
+        raise _refused(f"payloadType is {_shown(kind)}, expected {payload_type}")
     if not isinstance(signatures, list) or not 1 <= len(signatures) <= MAX_SIGNATURES:
         raise _refused(f"signatures is not an array of 1 to {MAX_SIGNATURES}")
     return Envelope(
         payload=_bytes(outer["payload"], "payload"),
-        payload_type=PAYLOAD_TYPE,
+        payload_type=payload_type,
         signatures=tuple(_signature(value, f"signatures[{index}]") for index, value in enumerate(signatures)),
     )
 

@@ -11,19 +11,23 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from bench.errors import CannotMeasure, UsageError
 from bench.evidence.store import make_private_folders, read_small, write_new
 from bench.printable import printable
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 # A passphrase, or None when there is none to be had; asked only when the key is encrypted.
 PassphraseSource = Callable[[], bytes | None]
 
 KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256")
+# What can be made here: Ed25519, or ECDSA on P-256, which hardware tokens and older tools know.
+KeyType = Literal["ed25519", "ecdsa-p256"]
 # A user's or a host's name, OpenSSH's habit, has no place in a file that is handed around.
 _COMMENT = "compute-evidence"
 
@@ -81,6 +85,11 @@ def trust_path() -> Path:
     return home() / "allowed_signers"
 
 
+def revoked_path() -> Path:
+    """Where the keys lie that this user trusts no more."""
+    return home() / "revoked_keys"
+
+
 def environment_passphrase() -> bytes | None:
     """From $BENCH_KEY_PASSPHRASE_FILE (without its line end), else $BENCH_KEY_PASSPHRASE, else None."""
     if file := os.environ.get("BENCH_KEY_PASSPHRASE_FILE"):
@@ -95,17 +104,16 @@ def passphrase_source(ask: Callable[[], str] | None = None) -> PassphraseSource:
     """The environment's passphrase, else what `ask` brings (the cli's prompt, given on a terminal only)."""
 
     def source() -> bytes | None:
-        return environment_passphrase() or (ask().encode("utf-8") if ask else None) or None
+        return environment_passphrase() or (os.fsencode(ask()) if ask else None) or None
 
     return source
 
 
-def new(path: Path, passphrase: bytes | None) -> SigningKey:
-    """A new Ed25519 key: `path` (0600, OpenSSH format) and `<path>.pub`; missing folders are made, 0700.
+def new(path: Path, passphrase: bytes | None, key_type: KeyType = "ed25519") -> SigningKey:
+    """A new key: `path` (0600, OpenSSH format) and `<path>.pub`; missing folders are made, 0700.
 
     Raises UsageError when either file exists and CannotMeasure when they cannot be written.
     """
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import (
         BestAvailableEncryption,
         Encoding,
@@ -113,7 +121,7 @@ def new(path: Path, passphrase: bytes | None) -> SigningKey:
         PrivateFormat,
     )
 
-    private = Ed25519PrivateKey.generate()
+    private = _generated(key_type)
     encryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
     secret = private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, encryption)
     key = _signing_key(private, path)
@@ -198,6 +206,14 @@ def verify(key: PublicKey, signature: bytes, message: bytes) -> bool:
     except InvalidSignature:
         return False
     return True
+
+
+def _generated(key_type: KeyType) -> "Ed25519PrivateKey | EllipticCurvePrivateKey":
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+    if key_type == "ecdsa-p256":
+        return ec.generate_private_key(ec.SECP256R1())
+    return ed25519.Ed25519PrivateKey.generate()
 
 
 def _private(data: bytes, passphrase: bytes | None) -> "PrivateKeyTypes":

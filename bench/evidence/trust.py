@@ -2,17 +2,19 @@
 
 Format: ssh-keygen(1), section ALLOWED SIGNERS. Of it are refused, with the reason: certificates, and
 patterns in names, as a principal here is printed as who signed. A key inside a report is never looked at.
+Revoked keys are a file of public keys, one a line, as `ssh-keygen -Y verify -r` reads it; they win over
+everything that the other file says.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.errors import CannotMeasure, SignatureNotTrusted, UsageError
 from bench.evidence.envelope import pae
-from bench.evidence.keys import PublicKey, parse_public, trust_path, verify
+from bench.evidence.keys import PublicKey, parse_public, revoked_path, trust_path, verify
 from bench.evidence.store import make_private_folders, read_small, write_atomic
 from bench.printable import printable
 from bench.terms import Envelope
@@ -20,6 +22,7 @@ from bench.terms import Envelope
 NAMESPACE = "compute-evidence"
 # The principal of this machine's own key: unchanged since it was signed, nothing about by whom.
 SELF = "self"
+_NONE_REVOKED: frozenset[PublicKey] = frozenset()
 
 _FIELD = re.compile(r'((?:"[^"]*"|[^\s"])+)(?:\s+|$)')
 _OPTION = re.compile(r'([A-Za-z-]+)(?:=(?:"([^"]*)"|([^",\s]+)))?(?:,|$)')
@@ -53,26 +56,60 @@ def read(path: Path | None = None) -> tuple[Signer, ...]:
     Raises UsageError.
     """
     if path is not None:
-        return _parse_bytes(read_small(path), path)
-    return _parse_bytes(read_small(trust_path(), missing=b""), trust_path())
+        return parse(_text(read_small(path), path), str(path))
+    return parse(_text(read_small(trust_path(), missing=b""), trust_path()), str(trust_path()))
+
+
+def read_revoked(path: Path | None = None) -> frozenset[PublicKey]:
+    """The revoked keys in a file; without `path` this user's own, none when there is no such file.
+
+    Raises UsageError with the file and the number of the line that is no key.
+    """
+    if path is not None:
+        return _revoked(read_small(path), path)
+    return _revoked(read_small(revoked_path(), missing=b""), revoked_path())
 
 
 def parse(text: str, name: str) -> tuple[Signer, ...]:
     """The signers in `text`. Raises UsageError with `name` and the number of the line that is wrong."""
-    numbered = ((number, line.strip()) for number, line in enumerate(text.split("\n"), start=1))
-    return tuple(
-        _signer(line, number, f"{name}, line {number}")
-        for number, line in numbered
-        if line and not line.startswith("#")
-    )
+    return tuple(_signer(line, number, f"{name}, line {number}") for number, line in _lines(text))
 
 
-def trusted(signers: Sequence[Signer], key: PublicKey, at: datetime) -> Trusted | str:
+def moment(text: str, where: str) -> datetime:
+    """YYYYMMDD or YYYYMMDDHHMM[SS], in local time, as OpenSSH has it, unless "Z" says UTC.
+
+    Raises UsageError naming `where`.
+    """
+    match = _TIME.fullmatch(text)
+    try:
+        if match is None:
+            raise ValueError("not a time")
+        digits = match[1] + (match[2] or "").ljust(6, "0")
+        read = datetime.strptime(digits, "%Y%m%d%H%M%S")
+        return (read.replace(tzinfo=UTC) if match[3] else read).astimezone(UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise UsageError(
+            f'{where}: "{printable(text)}" is no time: expected YYYYMMDD[HHMM[SS]][Z]'
+        ) from error
+
+
+def utc(time: datetime) -> str:
+    """As people read it: 2026-01-31T12:00:00Z."""
+    return f"{time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+
+
+def trusted(
+    signers: Sequence[Signer], key: PublicKey, at: datetime, revoked: frozenset[PublicKey] = _NONE_REVOKED
+) -> Trusted | str:
     """Whom `key` stands for at the time `at` (with a time zone), or the reason why it is not trusted.
 
-    Of several lines with the key, the first that holds counts.
+    Of several lines with the key, the first that holds counts. A revoked key stands for nobody at any time:
+    whoever has it can choose the time that a signature claims.
     """
     lines = [signer for signer in signers if signer.key == key]
+    if key in revoked:
+        names = ", ".join(dict.fromkeys(printable(signer.principal) for signer in lines))
+        return f"the key{' of ' if names else ''}{names} was revoked here"
     reasons = [_reason(signer, at) for signer in lines]
     for signer, reason in zip(lines, reasons, strict=True):
         if reason is None:
@@ -80,46 +117,78 @@ def trusted(signers: Sequence[Signer], key: PublicKey, at: datetime) -> Trusted 
     return "; ".join(reason for reason in reasons if reason) or "the key is not in the trust store"
 
 
-def add(path: Path, principal: str, key: PublicKey) -> bool:
-    """Enters `key` under `principal` for our namespace; False when it is there already.
+def add(
+    path: Path,
+    principal: str,
+    key: PublicKey,
+    valid_after: datetime | None = None,
+    valid_before: datetime | None = None,
+) -> bool:
+    """Enters `key` under `principal` for our namespace and time; False when it is there already.
 
-    The file (0600) is replaced as a whole. Raises UsageError for a name that the format cannot hold and
-    for a file that is wrong already, CannotMeasure when it cannot be written.
+    The file (0600) is replaced as a whole. Raises UsageError for a name that the format cannot hold, for
+    times in the wrong order and for a file that is wrong already or says other times, CannotMeasure when
+    it cannot be written.
     """
     if not re.fullmatch(r'[^\s",*?!#][^\s",*?!]*', principal) or not principal.isprintable():
         raise UsageError(
             f'"{printable(principal)}" cannot name a signer: use one word such as auditor@example.org, '
             f'without white space, commas, quotes, "*", "?" or "!", and not beginning with "#".'
         )
+    _require_order(valid_after, valid_before, principal)
     target = path.resolve()  # a link in a folder of settings stays a link
     before = read_small(target, missing=b"")
-    signers = _parse_bytes(before, target)
-    if any(signer.principal == principal and signer.key == key for signer in signers):
+    signers = parse(_text(before, target), str(target))
+    same = [s for s in signers if s.principal == principal and s.key == key and _is_ours(s)]
+    if any((s.valid_after, s.valid_before) == (valid_after, valid_before) for s in same):
         return False
-    joint = b"\n" if before and not before.endswith(b"\n") else b""
-    line = f'{principal} namespaces="{NAMESPACE}" {key.line}\n'
-    hint = "Set BENCH_HOME=FOLDER to one you may write."
-    try:
-        make_private_folders(target.parent)
-    except OSError as error:
-        raise CannotMeasure(f"cannot make the folder {target.parent}: {error.strerror}. {hint}") from error
-    write_atomic(target, before + joint + line.encode("utf-8"), mode=0o600, hint=hint)
+    if same:  # a second line could only widen what the first allows, never narrow it
+        raise UsageError(
+            f"{principal} is trusted with this key already, for another time: line {same[0].line} of "
+            f"{target}. Remove that line, then type the command again."
+        )
+    times = {"valid-after": valid_after, "valid-before": valid_before}
+    limits = "".join(f',{name}="{_openssh(time)}"' for name, time in times.items() if time is not None)
+    _append(target, before, f'{principal} namespaces="{NAMESPACE}"{limits} {key.line}\n')
     return True
 
 
-def check_signatures(envelope: Envelope, signers: Sequence[Signer], now: datetime) -> tuple[Trusted, ...]:
-    """Who signed these bytes, of those trusted at `now`; each key once, in the order of the signatures.
+def revoke(path: Path, key: PublicKey) -> bool:
+    """Enters `key` among the revoked ones in the file (0600); False when it is there already.
 
-    `keyid` is a hint only: every key of the store is tried. Signatures by others are passed over, as
-    DSSE has it. Raises SignatureNotTrusted (step 2) when none is left, saying why for each.
+    Raises UsageError for a file that is wrong already, CannotMeasure when it cannot be written.
+    """
+    target = path.resolve()
+    before = read_small(target, missing=b"")
+    if key in _revoked(before, target):
+        return False
+    _append(target, before, f"{key.line}\n")
+    return True
+
+
+def check_signatures(
+    envelope: Envelope,
+    signers: Sequence[Signer],
+    at: datetime,
+    revoked: frozenset[PublicKey] = _NONE_REVOKED,
+    *,
+    first_at: datetime | None = None,
+) -> tuple[Trusted, ...]:
+    """Who signed these bytes, of those trusted at `at`; each key once, in the order of the signatures.
+
+    `keyid` is a hint only: every key of the store, and every revoked one, is tried. Signatures by others
+    are passed over, as DSSE has it. Where a time stamp shows when the first signature existed, `first_at`,
+    that one is held against that time, and no other is. Raises SignatureNotTrusted (step 2) when none is
+    left, saying why for each.
     """
     message = pae(envelope.payload_type, envelope.payload)
-    keys = list(dict.fromkeys(signer.key for signer in signers))
+    keys = list(dict.fromkeys([*(signer.key for signer in signers), *revoked]))
     found: dict[PublicKey, Trusted] = {}
     reasons: list[str] = []
-    for signature in envelope.signatures:
+    for index, signature in enumerate(envelope.signatures):
         key = next((key for key in keys if verify(key, signature.sig, message)), None)
-        answer = trusted(signers, key, now) if key else _unverified(signature.keyid, signers)
+        time = first_at if index == 0 and first_at is not None else at
+        answer = trusted(signers, key, time, revoked) if key else _unverified(signature.keyid, signers)
         if key and isinstance(answer, Trusted):
             found[key] = answer
         else:
@@ -129,17 +198,44 @@ def check_signatures(envelope: Envelope, signers: Sequence[Signer], now: datetim
     return tuple(found.values())
 
 
+def signed_first(
+    envelope: Envelope,
+    signers: Sequence[Signer],
+    at: datetime,
+    revoked: frozenset[PublicKey] = _NONE_REVOKED,
+) -> bool:
+    """Whether the first signature, the one that is stamped, is over these bytes and of somebody trusted then.
+
+    Without that a time stamp shows nothing: anybody can have any bytes stamped, and put them first later.
+    """
+    try:
+        check_signatures(replace(envelope, signatures=envelope.signatures[:1]), signers, at, revoked)
+    except SignatureNotTrusted:
+        return False
+    return True
+
+
+def _append(target: Path, before: bytes, line: str) -> None:
+    joint = b"\n" if before and not before.endswith(b"\n") else b""
+    hint = "Set BENCH_HOME=FOLDER to one you may write."
+    try:
+        make_private_folders(target.parent)
+    except OSError as error:
+        raise CannotMeasure(f"cannot make the folder {target.parent}: {error.strerror}. {hint}") from error
+    write_atomic(target, before + joint + line.encode("utf-8"), mode=0o600, hint=hint)
+
+
 # ----------------------------------------------------------------------------------------- reasons
 
 
 def _reason(signer: Signer, at: datetime) -> str | None:
     where = f"{printable(signer.principal)}, line {signer.line} of the trust store"
-    if signer.namespaces is not None and NAMESPACE not in signer.namespaces:
+    if not _is_ours(signer):
         return f'the key ({where}) is for other namespaces, not "{NAMESPACE}"'
     if signer.valid_after is not None and at < signer.valid_after:
-        return f"the key ({where}) is valid only from {_utc(signer.valid_after)} on"
+        return f"the key ({where}) is valid only from {utc(signer.valid_after)} on"
     if signer.valid_before is not None and at > signer.valid_before:
-        return f"the key ({where}) has expired on {_utc(signer.valid_before)}"
+        return f"the key ({where}) has expired on {utc(signer.valid_before)}"
     return None
 
 
@@ -163,18 +259,35 @@ def _claimed(keyid: str, key: PublicKey | None) -> str:
     return keyid if _FINGERPRINT.fullmatch(keyid) else f'unnamed key "{printable(keyid, limit=60)}"'
 
 
-def _utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _is_ours(signer: Signer) -> bool:
+    return signer.namespaces is None or NAMESPACE in signer.namespaces
+
+
+def _openssh(time: datetime) -> str:
+    return re.sub("[-:T]", "", utc(time))
 
 
 # ----------------------------------------------------------------------------------------- parsing
 
 
-def _parse_bytes(data: bytes, path: Path) -> tuple[Signer, ...]:
+def _text(data: bytes, path: Path) -> str:
     try:
-        return parse(data.decode("utf-8"), str(path))
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8: {error}") from error
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines that are neither empty nor a comment, with their numbers."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if (stripped := line.strip()) and not stripped.startswith("#"):
+            yield number, stripped
+
+
+def _revoked(data: bytes, path: Path) -> frozenset[PublicKey]:
+    return frozenset(
+        parse_public(line, f"{path}, line {number}") for number, line in _lines(_text(data, path))
+    )
 
 
 def _signer(line: str, number: int, where: str) -> Signer:
@@ -185,13 +298,17 @@ def _signer(line: str, number: int, where: str) -> Signer:
         text, rest = _field(rest, where)
         options = _options(text, where)
     namespaces = options.get("namespaces")
+    after, before = (
+        moment(options[name], where) if name in options else None for name in ("valid-after", "valid-before")
+    )
+    _require_order(after, before, where)
     return Signer(
         line=number,
         principal=",".join(_names(principals.replace('"', ""), "principal", where)),
         key=parse_public(rest, where),
         namespaces=None if namespaces is None else _names(namespaces, "namespace", where),
-        valid_after=_moment(options.get("valid-after"), where),
-        valid_before=_moment(options.get("valid-before"), where),
+        valid_after=after,
+        valid_before=before,
     )
 
 
@@ -238,18 +355,10 @@ def _names(text: str, what: str, where: str) -> tuple[str, ...]:
     return names
 
 
-def _moment(text: str | None, where: str) -> datetime | None:
-    """YYYYMMDD or YYYYMMDDHHMM[SS], in local time, as OpenSSH has it, unless "Z" says UTC."""
-    if text is None:
-        return None
-    match = _TIME.fullmatch(text)
-    try:
-        if match is None:
-            raise ValueError("not a time")
-        digits = match[1] + (match[2] or "").ljust(6, "0")
-        moment = datetime.strptime(digits, "%Y%m%d%H%M%S")
-        return moment.replace(tzinfo=UTC) if match[3] else moment.astimezone()
-    except (ValueError, OverflowError, OSError) as error:
+def _require_order(after: datetime | None, before: datetime | None, where: str) -> None:
+    """OpenSSH refuses such a line too."""
+    if after is not None and before is not None and after >= before:
         raise UsageError(
-            f'{where}: "{printable(text)}" is no time: expected YYYYMMDD[HHMM[SS]][Z]'
-        ) from error
+            f"{where}: valid-after {utc(after)} is not before valid-before {utc(before)}, so that the key "
+            "would never be trusted."
+        )

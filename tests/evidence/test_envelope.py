@@ -12,12 +12,21 @@ from securesystemslib.dsse import Envelope as TheirEnvelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import SSlibKey
 
-from bench.errors import EvidenceInvalid
+from bench.errors import EvidenceInvalid, UsageError
 from bench.evidence import keys
-from bench.evidence.envelope import PAYLOAD_TYPE, pae, parse, report_number, sign, to_json
+from bench.evidence.envelope import (
+    MAX_SIGNATURES,
+    PAYLOAD_TYPE,
+    add,
+    pae,
+    parse,
+    report_number,
+    sign,
+    to_json,
+)
 from bench.evidence.keys import SigningKey
 from bench.evidence.statement import build
-from bench.terms import Envelope, Evidence
+from bench.terms import Envelope, Evidence, Signature
 
 FindProgram = Callable[[str, str], str]
 
@@ -103,6 +112,66 @@ def test_openssl_verifies_our_signature(
 def test_no_envelope_is_made_without_keys_or_with_too_many(keys: Any) -> None:
     with pytest.raises(ValueError, match="1 to 16 signatures"):
         sign(b"x", PAYLOAD_TYPE, keys)
+
+
+def test_an_envelope_is_read_only_as_the_type_that_was_expected(key: SigningKey) -> None:
+    other = sign(b"{}", "application/vnd.example+json", [key])
+    assert parse(to_json(other), "application/vnd.example+json") == other
+    with pytest.raises(EvidenceInvalid, match=re.escape(f"expected {PAYLOAD_TYPE}")):
+        parse(to_json(other))
+    with pytest.raises(EvidenceInvalid, match=r"expected application/vnd\.example"):
+        parse(to_json(sign(b"{}", PAYLOAD_TYPE, [key])), "application/vnd.example+json")
+
+
+# ------------------------------------------------------------------------------- a further signature
+
+
+def test_a_signature_is_added_over_the_same_bytes_and_the_others_stay(
+    evidence: Evidence, key: SigningKey, p256_key: SigningKey
+) -> None:
+    first = sign(build(evidence), PAYLOAD_TYPE, [key])
+    both = add(first, p256_key)
+    assert both.payload == first.payload
+    assert both.signatures[:1] == first.signatures
+    theirs = TheirEnvelope.from_dict(json.loads(to_json(both)))
+    known = [SSlibKey.from_crypto(public_pem(k), keyid=k.fingerprint) for k in (key, p256_key)]
+    assert set(theirs.verify(known, threshold=2)) == {key.fingerprint, p256_key.fingerprint}
+    assert report_number(both) == report_number(first)
+
+
+@pytest.mark.parametrize("kind", ["key", "p256_key"])
+def test_a_key_signs_once_whatever_the_hint_beside_its_signature_says(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    key: SigningKey = request.getfixturevalue(kind)
+    envelope = sign(b"{}", PAYLOAD_TYPE, [key])
+    misnamed = Envelope(
+        payload=envelope.payload,
+        payload_type=envelope.payload_type,
+        signatures=(Signature(keyid="somebody else", sig=envelope.signatures[0].sig),),
+    )
+    for signed in (envelope, misnamed):
+        with pytest.raises(UsageError, match=re.escape(f"{key.fingerprint} has signed this already")):
+            add(signed, key)
+
+
+def test_a_hint_at_a_key_that_did_not_sign_does_not_keep_it_from_signing(
+    key: SigningKey, p256_key: SigningKey
+) -> None:
+    signed = sign(b"{}", PAYLOAD_TYPE, [key])
+    posing = Envelope(
+        payload=signed.payload,
+        payload_type=signed.payload_type,
+        signatures=(Signature(keyid=p256_key.fingerprint, sig=signed.signatures[0].sig),),
+    )
+    assert keys.verify(p256_key.public, add(posing, p256_key).signatures[1].sig, pae(PAYLOAD_TYPE, b"{}"))
+
+
+def test_a_full_envelope_takes_no_further_signature(key: SigningKey, p256_key: SigningKey) -> None:
+    full = sign(b"{}", PAYLOAD_TYPE, [key] * MAX_SIGNATURES)
+    with pytest.raises(UsageError, match="carries 16 signatures already"):
+        add(full, p256_key)
+    assert len(add(sign(b"{}", PAYLOAD_TYPE, [key] * 15), p256_key).signatures) == MAX_SIGNATURES
 
 
 GOOD = {"payload": "e30=", "payloadType": PAYLOAD_TYPE, "signatures": [{"keyid": "k", "sig": "AAAA"}]}

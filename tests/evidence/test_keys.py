@@ -4,13 +4,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from builders import p256_file
 
 from bench.errors import CannotMeasure, UsageError
 from bench.evidence import keys
-from bench.evidence.keys import SigningKey, passphrase_source
+from bench.evidence.keys import KeyType, SigningKey, passphrase_source
 
 FindProgram = Callable[[str, str], str]
 
@@ -98,15 +99,84 @@ def test_keys_of_ssh_keygen_are_read_and_print_its_fingerprint(
     assert keys.verify(keys.read_public(Path(f"{path}.pub")), key.sign(b"m"), b"m")
 
 
+@pytest.mark.parametrize("key_type", get_args(KeyType))
 @pytest.mark.parametrize("passphrase", [None, b"correct horse"])
 def test_ssh_keygen_reads_our_keys(
-    tmp_path: Path, needs_program: FindProgram, passphrase: bytes | None
+    tmp_path: Path, needs_program: FindProgram, passphrase: bytes | None, key_type: KeyType
 ) -> None:
     program = needs_program("ssh-keygen", "openssh-client")
-    key = keys.new(tmp_path / "key", passphrase)
+    key = keys.new(tmp_path / "key", passphrase, key_type)
     command = [program, "-y", "-P", (passphrase or b"").decode(), "-f", str(tmp_path / "key")]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert printed.split()[:2] == key.public.line.split()
+
+
+def test_a_key_is_made_of_the_type_asked_for_and_ed25519_by_default(tmp_path: Path) -> None:
+    made = {
+        "default": keys.new(tmp_path / "default", None),
+        **{name: keys.new(tmp_path / name, b"secret", name) for name in get_args(KeyType)},
+    }
+    kinds = {name: key.public.kind for name, key in made.items()}
+    assert kinds == {
+        "default": "ssh-ed25519",
+        "ed25519": "ssh-ed25519",
+        "ecdsa-p256": "ecdsa-sha2-nistp256",
+    }
+    for name in get_args(KeyType):
+        assert b"BEGIN OPENSSH PRIVATE KEY" in (tmp_path / name).read_bytes()
+        assert mode(tmp_path / name) == 0o600
+        assert keys.load(tmp_path / name, lambda: b"secret").public == made[name].public
+        with pytest.raises(UsageError, match="does not open"):
+            keys.load(tmp_path / name, lambda: b"Secret")
+
+
+GENPKEY = {
+    "ed25519": ["-algorithm", "ed25519"],
+    "p256": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+    "p384": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
+    "secp256k1": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp256k1"],
+    "ed448": ["-algorithm", "ed448"],
+    "x25519": ["-algorithm", "x25519"],
+    "rsa": ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
+}
+
+
+def of_openssl(openssl: str, folder: Path, kind: str, passphrase: str) -> Path:
+    """A PKCS#8 file that openssl wrote, encrypted with AES-256 if there is a passphrase."""
+    closed = ["-aes256", "-pass", f"pass:{passphrase}"] if passphrase else []
+    path = folder / "theirs"
+    command = [openssl, "genpkey", *GENPKEY[kind], *closed, "-out", str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+    path.chmod(0o600)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "p256"])
+@pytest.mark.parametrize("passphrase", ["", "correct horse"])
+def test_pkcs8_keys_of_openssl_are_read_as_openssl_reads_them(
+    tmp_path: Path, needs_program: FindProgram, kind: str, passphrase: str
+) -> None:
+    openssl = needs_program("openssl", "openssl")
+    path = of_openssl(openssl, tmp_path, kind, passphrase)
+    assert (b"ENCRYPTED PRIVATE KEY" in path.read_bytes()) == bool(passphrase)
+    command = [openssl, "pkey", "-in", str(path), "-passin", f"pass:{passphrase}", "-pubout"]
+    der = subprocess.run([*command, "-outform", "DER"], check=True, capture_output=True).stdout
+    key = keys.load(path, lambda: passphrase.encode() or None)
+    # Both encodings end with the public point itself.
+    point = {"ed25519": 32, "p256": 65}[kind]
+    assert key.public.blob[-point:] == der[-point:]
+    assert keys.verify(key.public, key.sign(b"m"), b"m")
+
+
+@pytest.mark.parametrize("kind", ["p384", "secp256k1", "ed448", "x25519", "rsa"])
+@pytest.mark.parametrize("passphrase", ["", "correct horse"])
+def test_keys_of_other_kinds_are_refused_in_a_line(
+    tmp_path: Path, needs_program: FindProgram, kind: str, passphrase: str
+) -> None:
+    path = of_openssl(needs_program("openssl", "openssl"), tmp_path, kind, passphrase)
+    with pytest.raises(UsageError, match="neither Ed25519 nor ECDSA on P-256") as caught:
+        keys.load(path, lambda: passphrase.encode() or None)
+    assert "\n" not in str(caught.value)
 
 
 def test_pkcs8_keys_are_read(p256_key: SigningKey) -> None:
@@ -304,6 +374,7 @@ def test_home_follows_the_variables(
     assert keys.home() == Path(expected)
     assert keys.key_path() == Path(expected) / "key"
     assert keys.trust_path() == Path(expected) / "allowed_signers"
+    assert keys.revoked_path() == Path(expected) / "revoked_keys"
 
 
 def test_importing_the_room_loads_no_heavy_library() -> None:

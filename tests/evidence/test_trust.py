@@ -1,18 +1,19 @@
+import re
 import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from bench.errors import SignatureNotTrusted, UsageError
 from bench.evidence import keys, trust
-from bench.evidence.envelope import PAYLOAD_TYPE, sign
+from bench.evidence.envelope import PAYLOAD_TYPE, add, sign
 from bench.evidence.keys import SigningKey
-from bench.evidence.trust import Trusted, check_signatures, parse, trusted
+from bench.evidence.trust import Trusted, check_signatures, parse, signed_first, trusted
 from bench.terms import Envelope, Signature
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -88,6 +89,8 @@ def test_times_are_local_unless_they_say_utc(text: str, expected: datetime) -> N
         (f"vendor valid-before=2026 {KEY}", '"2026" is no time'),
         (f"vendor valid-before=20261301 {KEY}", '"20261301" is no time'),
         (f"vendor valid-before=20260101T00 {KEY}", '"20260101T00" is no time'),
+        (f'vendor valid-after="20260102Z",valid-before="20260101Z" {KEY}', "is not before valid-before"),
+        (f'vendor valid-after="20260101Z",valid-before="20260101Z" {KEY}', "is not before valid-before"),
     ],
 )
 def test_a_wrong_line_is_refused_with_its_number(line: str, reason: str) -> None:
@@ -224,6 +227,73 @@ def test_a_flipped_byte_anywhere_in_the_payload_is_caught(key: SigningKey) -> No
             check_signatures(replace(envelope, payload=bytes(changed)), signers, NOW)
 
 
+def test_one_key_counts_once_however_often_it_signed(key: SigningKey, p256_key: SigningKey) -> None:
+    for one in (key, p256_key):
+        envelope = sign(b"{}", PAYLOAD_TYPE, [one, one, one])
+        # Ed25519 signs the same bytes in one way only, ECDSA in another way each time.
+        ways = len({signature.sig for signature in envelope.signatures})
+        assert ways == (1 if one is key else 3)
+        found = check_signatures(envelope, parse(store(one), "store"), NOW)
+        assert [signer.fingerprint for signer in found] == [one.fingerprint]
+
+
+def test_one_key_under_two_names_counts_once(key: SigningKey) -> None:
+    signers = parse(store(key, name="vendor") + store(key, name="auditor"), "store")
+    found = check_signatures(sign(b"{}", PAYLOAD_TYPE, [key, key]), signers, NOW)
+    assert found == (Trusted(principal="vendor", fingerprint=key.fingerprint),)
+
+
+# ------------------------------------------------------------------------- when the first one existed
+
+EARLY, LATE = datetime(2025, 6, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)
+UNTIL_NEW_YEAR = 'namespaces="compute-evidence",valid-before="20260101Z"'
+
+
+def test_a_first_signature_is_held_against_the_time_that_it_is_known_to_have_existed(key: SigningKey) -> None:
+    envelope, signers = sign(b"{}", PAYLOAD_TYPE, [key]), parse(store(key, UNTIL_NEW_YEAR), "store")
+    assert len(check_signatures(envelope, signers, LATE, first_at=EARLY)) == 1
+    with pytest.raises(SignatureNotTrusted, match="has expired"):
+        check_signatures(envelope, signers, LATE)
+
+
+def test_a_stamp_on_the_first_signature_does_not_make_the_second_older(
+    key: SigningKey, p256_key: SigningKey
+) -> None:
+    signers = parse(store(key, UNTIL_NEW_YEAR) + store(p256_key, name="auditor"), "store")
+    for first in (sign(b"{}", PAYLOAD_TYPE, [p256_key]), anything()):
+        both = add(first, key)
+        found = trusted_names(both, signers, first_at=EARLY)
+        assert "vendor@example.org" not in found
+        assert found == (["auditor"] if first.signatures[0].keyid == p256_key.fingerprint else [])
+
+
+def anything() -> Envelope:
+    """Bytes that are nobody's signature, as anybody can have stamped."""
+    return Envelope(
+        payload=b"{}", payload_type=PAYLOAD_TYPE, signatures=(Signature(keyid="", sig=b"x" * 64),)
+    )
+
+
+def trusted_names(envelope: Envelope, signers: tuple[trust.Signer, ...], first_at: datetime) -> list[str]:
+    try:
+        found = check_signatures(envelope, signers, LATE, first_at=first_at)
+    except SignatureNotTrusted:
+        return []
+    return [signer.principal for signer in found]
+
+
+def test_only_a_first_signature_of_somebody_trusted_then_can_be_stamped_to_any_effect(
+    key: SigningKey, p256_key: SigningKey
+) -> None:
+    signers = parse(store(key, UNTIL_NEW_YEAR), "store")
+    first = sign(b"{}", PAYLOAD_TYPE, [key, p256_key])
+    assert signed_first(first, signers, EARLY)
+    assert not signed_first(first, signers, LATE)
+    assert not signed_first(first, signers, EARLY, frozenset({key.public}))
+    assert not signed_first(sign(b"{}", PAYLOAD_TYPE, [p256_key, key]), signers, EARLY)
+    assert not signed_first(add(anything(), key), signers, EARLY)
+
+
 # -------------------------------------------------------------------------------------------- add
 
 
@@ -287,3 +357,194 @@ def test_ssh_keygen_reads_our_store(
     command = [program, "-Y", "verify", "-f", str(tmp_path / "allowed_signers"), "-I", "vendor@example.org"]
     command += ["-n", trust.NAMESPACE, "-s", str(tmp_path / "m.sig")]
     assert subprocess.run(command, input=b"message", capture_output=True, check=False).returncode == 0
+
+
+# ---------------------------------------------------------------------------------- validity windows
+
+
+def test_a_window_is_written_in_utc_as_openssh_spells_it(tmp_path: Path, key: SigningKey) -> None:
+    path = tmp_path / "allowed_signers"
+    eastern = timezone(timedelta(hours=8))
+    after, before = datetime(2026, 1, 1, 8, tzinfo=eastern), datetime(2026, 12, 31, 23, 59, 58, tzinfo=UTC)
+    assert trust.add(path, "vendor", key.public, after, before) is True
+    assert trust.add(path, "vendor", key.public, after, before) is False
+    assert path.read_text() == (
+        'vendor namespaces="compute-evidence",valid-after="20260101000000Z",valid-before="20261231235958Z" '
+        f"{key.public.line}\n"
+    )
+    (signer,) = trust.read(path)
+    assert (signer.valid_after, signer.valid_before) == (after, before)
+
+
+@pytest.mark.parametrize("moment", [datetime.min, datetime.max.replace(microsecond=0)])
+def test_the_first_and_the_last_time_there_is_are_read_back(
+    tmp_path: Path, key: SigningKey, moment: datetime
+) -> None:
+    path = tmp_path / "allowed_signers"
+    trust.add(path, "vendor", key.public, valid_before=moment.replace(tzinfo=UTC))
+    assert trust.read(path)[0].valid_before == moment.replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize("hours", [0, 1])
+def test_a_window_that_ends_before_it_begins_is_refused(tmp_path: Path, key: SigningKey, hours: int) -> None:
+    path = tmp_path / "allowed_signers"
+    with pytest.raises(UsageError, match=r"vendor: valid-after .* is not before valid-before"):
+        trust.add(path, "vendor", key.public, NOW, NOW - timedelta(hours=hours))
+    assert not path.exists()
+
+
+def test_the_window_of_a_trusted_key_is_not_changed_by_a_second_line(tmp_path: Path, key: SigningKey) -> None:
+    path = tmp_path / "allowed_signers"
+    path.write_text(f"# mine\n{store(key)}")
+    with pytest.raises(UsageError, match=rf"for another time: line 2 of {path}"):
+        trust.add(path, "vendor@example.org", key.public, valid_before=NOW)
+    assert path.read_text() == f"# mine\n{store(key)}"
+    assert trust.add(path, "auditor", key.public, valid_before=NOW) is True
+
+
+def test_a_key_that_was_trusted_for_other_things_is_added_for_ours(tmp_path: Path, key: SigningKey) -> None:
+    path = tmp_path / "allowed_signers"
+    path.write_text(store(key, 'namespaces="git"', "vendor"))
+    assert trust.add(path, "vendor", key.public) is True
+    assert trusted(trust.read(path), key.public, NOW) == Trusted(
+        principal="vendor", fingerprint=key.fingerprint
+    )
+
+
+# ------------------------------------------------------------------------------------------- revoked
+
+
+def test_a_revoked_key_is_trusted_by_no_line_and_at_no_time(key: SigningKey) -> None:
+    revoked = frozenset({key.public})
+    envelope = sign(b"{}", PAYLOAD_TYPE, [key])
+    for text in (
+        store(key),
+        store(key, ""),
+        store(key, 'namespaces="git"'),
+        store(key, "valid-before=20200101Z"),
+    ):
+        for at in (EARLY, NOW, LATE):
+            with pytest.raises(SignatureNotTrusted, match=r"the key of vendor@example\.org was revoked here"):
+                check_signatures(envelope, parse(text, "store"), at, revoked, first_at=EARLY)
+
+
+def test_a_revoked_key_is_named_by_all_its_names_or_by_none(key: SigningKey) -> None:
+    envelope, revoked = sign(b"{}", PAYLOAD_TYPE, [key]), frozenset({key.public})
+    both = parse(store(key, name="a") + store(key, name="b"), "store")
+    with pytest.raises(
+        SignatureNotTrusted, match=f"{re.escape(key.fingerprint)}: the key of a, b was revoked"
+    ):
+        check_signatures(envelope, both, NOW, revoked)
+    with pytest.raises(SignatureNotTrusted, match=f"{re.escape(key.fingerprint)}: the key was revoked here"):
+        check_signatures(envelope, (), NOW, revoked)
+
+
+def test_others_signatures_count_beside_that_of_a_revoked_key(key: SigningKey, p256_key: SigningKey) -> None:
+    envelope = sign(b"{}", PAYLOAD_TYPE, [key, p256_key])
+    signers = parse(store(key) + store(p256_key, name="auditor"), "store")
+    assert len(check_signatures(envelope, signers, NOW)) == 2
+    found = check_signatures(envelope, signers, NOW, frozenset({key.public}))
+    assert [signer.principal for signer in found] == ["auditor"]
+
+
+def test_revoking_keeps_every_line_and_is_done_once(tmp_path: Path, key: SigningKey) -> None:
+    path = tmp_path / "new" / "revoked_keys"
+    assert trust.revoke(path, key.public) is True
+    assert path.read_text() == f"{key.public.line}\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    path.write_text(f"# lost in May\n{KEY} somebody@somewhere")
+    assert trust.revoke(path, key.public) is True
+    assert trust.revoke(path, key.public) is False
+    assert trust.revoke(path, PUBLIC) is False
+    assert path.read_text() == f"# lost in May\n{KEY} somebody@somewhere\n{key.public.line}\n"
+    assert trust.read_revoked(path) == {PUBLIC, key.public}
+
+
+def test_without_a_file_nothing_is_revoked_but_a_mistyped_name_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path))
+    assert trust.read_revoked() == frozenset()
+    (tmp_path / "revoked_keys").write_text(f"{KEY}\n")
+    assert trust.read_revoked() == {PUBLIC}
+    with pytest.raises(UsageError, match="cannot read"):
+        trust.read_revoked(tmp_path / "mistyped")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("ssh-rsa AAAA", "expected one line beginning with ssh-ed25519"),
+        ("ssh-ed25519 AAAA", "not a ssh-ed25519 key"),
+        (f"vendor {KEY}", "expected one line beginning with ssh-ed25519"),
+        (PUBLIC.fingerprint, "expected one line beginning with ssh-ed25519"),
+    ],
+)
+def test_a_revoked_line_that_is_no_key_is_refused_with_its_number(
+    tmp_path: Path, key: SigningKey, line: str, reason: str
+) -> None:
+    path = tmp_path / "revoked_keys"
+    path.write_text(f"{KEY}\n\n{line}\n")
+    for read in (lambda: trust.read_revoked(path), lambda: trust.revoke(path, key.public)):
+        with pytest.raises(UsageError) as caught:
+            read()
+        assert str(caught.value).startswith(f"{path}, line 3: ")
+        assert reason in str(caught.value)
+    assert path.read_text() == f"{KEY}\n\n{line}\n"
+
+
+def test_revoked_keys_that_are_not_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "revoked_keys").write_bytes(b"SSHKRL\n\x00\xff")
+    with pytest.raises(UsageError, match="not UTF-8"):
+        trust.read_revoked(tmp_path / "revoked_keys")
+
+
+# ---------------------------------------------------------------------------------- openssh agrees
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenSsh:
+    """A message signed by `ssh-keygen` itself, and what it says to the signature."""
+
+    program: str
+    folder: Path
+
+    def verifies(self, *options: str | Path) -> bool:
+        signers = self.folder / "allowed_signers"
+        command = [self.program, "-Y", "verify", "-f", signers, "-I", "vendor", "-n", trust.NAMESPACE]
+        command += ["-s", self.folder / "m.sig", *options]
+        return subprocess.run(command, input=b"message", capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture(params=["ed25519", "ecdsa-p256"])
+def openssh(
+    tmp_path: Path, request: pytest.FixtureRequest, needs_program: Callable[[str, str], str]
+) -> OpenSsh:
+    program = needs_program("ssh-keygen", "openssh-client")
+    keys.new(tmp_path / "signer", None, request.param)
+    (tmp_path / "m").write_bytes(b"message")
+    command = [program, "-Y", "sign", "-q", "-n", trust.NAMESPACE, "-f", tmp_path / "signer", tmp_path / "m"]
+    subprocess.run(command, check=True, capture_output=True)
+    return OpenSsh(program=program, folder=tmp_path)
+
+
+def test_ssh_keygen_refuses_the_keys_that_we_revoke(openssh: OpenSsh, key: SigningKey) -> None:
+    public = keys.read_public(openssh.folder / "signer.pub")
+    trust.add(openssh.folder / "allowed_signers", "vendor", public)
+    revoked = openssh.folder / "revoked_keys"
+    assert openssh.verifies()
+    trust.revoke(revoked, key.public)
+    assert openssh.verifies("-r", revoked)
+    trust.revoke(revoked, public)
+    assert not openssh.verifies("-r", revoked)
+
+
+def test_ssh_keygen_keeps_to_the_windows_that_we_write(openssh: OpenSsh) -> None:
+    public = keys.read_public(openssh.folder / "signer.pub")
+    path = openssh.folder / "allowed_signers"
+    trust.add(path, "vendor", public, NOW, NOW + timedelta(hours=1))
+    for minutes in (-1, 0, 30, 60, 61):
+        at = NOW + timedelta(minutes=minutes)
+        ours = isinstance(trusted(trust.read(path), public, at), Trusted)
+        assert openssh.verifies("-O", f"verify-time={at:%Y%m%d%H%M%SZ}") == ours == (0 <= minutes <= 60)
