@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.errors import CannotMeasure, UsageError
+from bench.evidence.challenge import Posed
 from bench.measure import search, stopping
 from bench.measure.stopping import OPENING, least_visit_ns, schedule
 from bench.precision import precision
-from bench.terms import Claim, Device, RuleSet, Schedule, Shape, Unavailable, Workload
+from bench.printable import printable
+from bench.terms import Challenge, Claim, Device, RuleSet, Schedule, Shape, Unavailable, Workload
 from bench.units import NS_PER_S, format_bytes, format_seconds
 from bench.workload import ladder, selection
 from bench.workload.ladder import Refinement
@@ -48,6 +50,7 @@ class Plan:
     quick: bool
     claims: tuple[Claim, ...]
     rules: RuleSet
+    challenge: Posed | None
     nonce: str
     room: int
 
@@ -73,6 +76,7 @@ def make(
     quick: bool,
     limit_s: float | None,
     sustain_s: float | None = None,
+    challenge: Posed | None = None,
     nonce: str,
     room: int,
 ) -> Plan:
@@ -80,7 +84,13 @@ def make(
 
     `room` is the memory in bytes that operands may take together. No precisions means the default.
     With `sustain_s` the best row of each precision is held that long once all have been visited.
+    A `challenge` says what to measure where nothing else does, and its nonce stands for `nonce`.
     """
+    if challenge is not None:
+        asks = challenge.challenge
+        _refuse_other_than_asked(asks, precisions, rules, sustain_s, quick=quick)
+        precisions, nonce = asks.precisions or precisions, asks.nonce
+        sustain_s = sustain_s if sustain_s is not None else asks.sustain_s or None
     usual = QUICK_LIMIT_S if quick else DEFAULT_LIMIT_S if sustain_s is None else SUSTAIN_LIMIT_S
     limit = limit_s if limit_s is not None else usual
     if limit < LEAST_LIMIT_S:
@@ -89,7 +99,7 @@ def make(
         raise _too_long(sustain_s)
     asked = tuple(dict.fromkeys(precision(name).name for name in precisions))
     rows = [
-        _row(device, selected, quick=quick, nonce=nonce)
+        _row(device, selected, quick=quick, nonce=nonce, moved=challenge is not None)
         for device in devices
         for selected in selection.select(device, asked, quick=quick)
     ]
@@ -109,6 +119,7 @@ def make(
         quick=quick,
         claims=tuple(claims),
         rules=rules,
+        challenge=challenge,
         nonce=nonce,
         room=room // 2,
     )
@@ -122,9 +133,33 @@ def _too_long(seconds: float) -> UsageError:
     )
 
 
-def _row(device: Device, selected: Selected, *, quick: bool, nonce: str) -> PlannedRow:
+def _refuse_other_than_asked(
+    asks: Challenge, precisions: Sequence[str], rules: RuleSet, sustain_s: float | None, *, quick: bool
+) -> None:
+    """What was typed may ask for more than the challenge where that leaves it open, never for less."""
+    if rules.digest != asks.rules.sha256:
+        raise UsageError(
+            f"the challenge is about rule set {printable(asks.rules.name)} with digest "
+            f"{printable(asks.rules.sha256, limit=12)}, --rules gave {rules.id} with {rules.digest[:12]}. "
+            "Leave --rules out, or give the auditor's file with --rules FILE.toml."
+        )
+    if asks.precisions and precisions and {*precisions} != {*asks.precisions}:
+        raise UsageError(
+            f"the challenge asks for {', '.join(asks.precisions)}, --precision for {', '.join(precisions)}. "
+            "Leave --precision out."
+        )
+    if asks.sustain_s and (quick or (sustain_s is not None and sustain_s < asks.sustain_s)):
+        typed = "--quick holds nothing" if quick else f"--sustain says {format_seconds(sustain_s or 0.0)}"
+        raise UsageError(
+            f"the challenge asks for windows held for {format_seconds(asks.sustain_s)}; {typed}. "
+            f"Leave {'--quick' if quick else '--sustain'} out."
+        )
+
+
+def _row(device: Device, selected: Selected, *, quick: bool, nonce: str, moved: bool) -> PlannedRow:
     kernel, form = selected.kernel, selected.form
-    shapes = ladder.rungs(kernel.operation, form, device.family, quick=quick)
+    by = nonce if moved else None
+    shapes = ladder.rungs(kernel.operation, form, device.family, quick=quick, nonce=by)
     workload = Workload(
         device=device.selector,
         kernel=kernel.name,

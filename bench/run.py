@@ -6,7 +6,7 @@ nothing.
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.core_clock import CoreClock
-from bench.devices import cpu, host, power_log
+from bench.devices import cpu, host, inspect, power_log
 from bench.devices.clock import Clock
 from bench.devices.telemetry import Recorder, host_probes
 from bench.errors import BenchError, CannotMeasure, Interrupted
 from bench.evidence import envelope, harness, statement
+from bench.evidence.challenge import Posed
 from bench.evidence.destination import Destination
 from bench.evidence.keys import SigningKey
 from bench.judge.ceiling import NO_CLOCK
@@ -37,11 +38,12 @@ from bench.terms import (
     Harness,
     Inspection,
     Meter,
+    Opening,
     Schedule,
     Transfer,
 )
 from bench.units import NS_PER_S
-from bench.workload import registry, traffic
+from bench.workload import openings, registry, traffic
 from bench.workload.kernel import Kernel
 
 # Seconds after which the next visit that ends is followed by a save: what a power cut can lose, but for the
@@ -88,6 +90,8 @@ class Run:
     _system: tuple[Fact, ...] = ()
     _core_clock: CoreClock = field(default_factory=lambda: CoreClock(fact=NO_CLOCK))
     _recorder: Recorder | None = None
+    _openings: tuple[Opening, ...] = ()
+    _inspection: Inspection = field(default_factory=lambda: Inspection(facts=(), libraries=()))
 
     def __call__(self) -> tuple[Path, Evidence, Envelope]:
         """Measure everything; returns where the evidence lies, and the evidence.
@@ -97,6 +101,7 @@ class Run:
         """
         self._created = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         self._harness, self._system = harness.describe(), host.system()
+        self._inspection = Inspection(facts=inspect.facts(), libraries=())
         self._rows = [self._live(planned) for planned in self.plan.rows]
         self._core_clock = CoreClock.of(self.plan.devices)
         self._origin_ns = self._saved_ns = self.clock.host_ns()
@@ -115,6 +120,7 @@ class Run:
             after_visit=self._after_visit,
             read_clocks=self._core_clock.read,
             origin_ns=self._origin_ns,
+            commits=self.plan.challenge is not None,
         )
         with self._recorder:
             interrupted = self._measure(measuring)
@@ -170,11 +176,12 @@ class Run:
                         row, self._rows, self.clock, _DIAGNOSIS_NS, flush
                     )
 
-    def _best(self) -> list[Row]:
+    def _best(self, opened: Sequence[Opening] = ()) -> list[Row]:
         """The rows behind the devices' figures, as they stand now."""
         assert self._recorder is not None
         measurements = [row.measurement() for row in self._rows]
-        figures = deliver(self.plan.devices, measurements, self._recorder.snapshot()).figures
+        telemetry = self._recorder.snapshot()
+        figures = deliver(self.plan.devices, measurements, telemetry, openings=opened).figures
         best = {(figure.device, figure.row) for figure in figures}
         return [row for row in self._rows if (row.workload.device, row.workload.row) in best]
 
@@ -186,8 +193,28 @@ class Run:
             self._recorder.stop()
         except CannotMeasure as error:
             self.unread = error
+        # Only now has all been loaded that the run needed.
+        facts = (*self._inspection.facts, *inspect.unread())
+        self._inspection = Inspection(facts=facts, libraries=inspect.libraries())
+        if self.plan.challenge is not None and not interrupted:
+            self.progress.stage("openings")
+            self._open(self.plan.challenge.challenge.skipped_share)
         evidence, signed = self._sign(measuring.schedule, interrupted=interrupted, meter=meter)
         return self._finish(signed, whole=not interrupted), evidence, signed
+
+    def _open(self, skipped_share: float) -> None:
+        """Open the rows behind the figures; where one turns out wrong, another one stands there."""
+        opened: dict[tuple[str, str], Opening] = {}
+        while waiting := [
+            row
+            for row in self._best(tuple(opened.values()))
+            if (row.workload.device, row.workload.row) not in opened
+        ]:
+            for row in waiting:
+                opened[row.workload.device, row.workload.row] = openings.open_rows(
+                    row.workload, row.measurement().stays, row.committed, skipped_share
+                )
+        self._openings = tuple(opened.values())
 
     def _meter(self, recorder: Recorder) -> Meter | None:
         """What the wall meter's log says about the run. Why it says nothing stands in `unread`."""
@@ -270,9 +297,10 @@ class Run:
             telemetry=replace(self._recorder.snapshot(), meter=meter),
             claims=plan.claims,
             quick=plan.quick,
-            challenge=None,
-            openings=(),
+            challenge=_named(plan.challenge),
+            openings=self._openings,
             interrupted=interrupted,
+            inspection=self._inspection,
         )
         conclusion = conclude(observed, plan.rules)
         return Evidence(
@@ -284,7 +312,7 @@ class Run:
             nonce=plan.nonce,
             challenge=observed.challenge,
             harness=self._harness,
-            inspection=Inspection(facts=(), libraries=()),
+            inspection=self._inspection,
             system=self._system,
             devices=plan.devices,
             claims=plan.claims,
@@ -304,3 +332,7 @@ class Run:
             verdict=conclusion.verdict,
             does_not_show=conclusion.does_not_show,
         )
+
+
+def _named(posed: Posed | None) -> Digest | None:
+    return None if posed is None else Digest(name="challenge", sha256=posed.digest)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from program import Made, Program
+from program import Answered, Made, Program, acquainted
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +44,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     )
     assert said.code == 0, said.err
     return Made(file=file, bench=program, said=said)
+
+
+@pytest.fixture(scope="session")
+def answered(tmp_path_factory: pytest.TempPathFactory) -> Answered:
+    """One real smoke test under a challenge; tests read its files and write nothing beside them."""
+    folder = tmp_path_factory.mktemp("answered")
+    auditor, vendor = acquainted(folder)
+    challenge, file = folder / "challenge.json", folder / "answer.evidence.json"
+    said = auditor(
+        "challenge", "new", "--precision", "fp64", "--skipped", "10%", "--vendor", "A vendor", "-o", challenge
+    )
+    assert said.code == 0, said.err
+    said = vendor("run", "--quick", "--challenge", challenge, "-o", file)
+    assert said.code == 0, said.err
+    return Answered(made=Made(file=file, bench=vendor, said=said), challenge=challenge, auditor=auditor)

@@ -85,6 +85,30 @@ class Made:
         return base64.b64decode(json.loads(self.file.read_bytes())["payload"])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """A report that a vendor's real run made under an auditor's challenge; each trusts the other's key."""
+
+    made: Made
+    challenge: Path
+    auditor: Program
+
+    @property
+    def vendor(self) -> Program:
+        return self.made.bench
+
+
+def acquainted(folder: Path) -> tuple[Program, Program]:
+    """An auditor and a vendor who have handed over their keys."""
+    auditor = Program(home=folder / "auditor", folder=folder)
+    vendor = Program(home=folder / "vendor", folder=folder)
+    for user in (auditor, vendor):
+        assert user("key", "new").code == 0
+    for user, other, name in ((auditor, vendor, "vendor"), (vendor, auditor, "auditor")):
+        assert user("key", "trust", f"{name}@example.org", other.home / "key.pub").code == 0
+    return auditor, vendor
+
+
 def one_line(err: str) -> str:
     """The only line of stderr: an error that is told in one sentence and no traceback."""
     assert re.fullmatch(r"bench: [^\n]+\n", err), err

@@ -1,7 +1,7 @@
 """`bench run`: the typed words become a plan, the run is watched, and its report is printed."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,18 +16,24 @@ from bench.cli.signals import stoppable
 from bench.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
+    from bench.evidence.challenge import Posed
     from bench.plan import Plan
-    from bench.terms import Envelope, Evidence
+    from bench.terms import Device, Envelope, Evidence
 
 
-# A held window shorter than this has no first and last fifth to compare.
-_SHORTEST_HELD_S = 10
+_RULES = "tw-ai-hardware-2024"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Times:
-    """How long to measure, in the words typed."""
+class Typed:
+    """What to measure and how to judge it, in the words typed."""
 
+    devices: tuple[str, ...]
+    precisions: tuple[str, ...]
+    claims: tuple[str, ...]
+    rules: str | None
+    required: tuple[str, ...]
+    challenge: Path | None
     quick: bool
     time: str | None
     sustain: str | None
@@ -37,15 +43,31 @@ class Times:
             if self.quick and given is not None:
                 raise click.UsageError(f"--quick and {option} exclude each other: type one of them.")
 
+    def words(self) -> list[str]:
+        """The words that ask for the same measurement once."""
+        several = {
+            "--device": self.devices,
+            "--precision": self.precisions,
+            "--claim": self.claims,
+            "--require": self.required,
+        }
+        single = {"--rules": self.rules, "--time": self.time, "--sustain": self.sustain}
+        return [
+            *(word for name, values in several.items() for value in values for word in (name, value)),
+            *(word for name, value in single.items() for word in _option(name, value)),
+            *(["--quick"] if self.quick else []),
+        ]
+
 
 def _seconds(option: str, text: str | None) -> float | None:
+    from bench.evidence.challenge import SHORTEST_HELD_S
     from bench.units import parse_seconds
 
     if text is None:
         return None
     seconds = parse_seconds(text)
-    if option == "--sustain" and seconds < _SHORTEST_HELD_S:
-        raise UsageError(f"{option} {text} is too short: expected at least {_SHORTEST_HELD_S}s.")
+    if option == "--sustain" and seconds < SHORTEST_HELD_S:
+        raise UsageError(f"{option} {text} is too short: expected at least {SHORTEST_HELD_S}s.")
     return seconds
 
 
@@ -71,8 +93,11 @@ def _seconds(option: str, text: str | None) -> float | None:
     help="A vendor's word, fp32=48TFLOPS or int8=5TOPS,dense,npu.",
 )
 @click.option(
-    "--rules", default="tw-ai-hardware-2024", show_default=True, help="Rule set: an id or FILE.toml."
+    "--challenge",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="An auditor's, which seeds the run and says what to do.",
 )
+@click.option("--rules", help=f"Rule set: an id or FILE. [default: {_RULES}]")
 @click.option(
     "--require",
     "required",
@@ -115,7 +140,8 @@ def run(
     devices: tuple[str, ...],
     precisions: tuple[str, ...],
     claims: tuple[str, ...],
-    rules: str,
+    challenge: Path | None,
+    rules: str | None,
     required: tuple[str, ...],
     quick: bool,
     time_text: str | None,
@@ -135,18 +161,26 @@ def run(
     from bench.devices.clock import HostClock
     from bench.evidence.destination import destination
 
-    times = Times(quick=quick, time=time_text, sustain=sustain_text)
+    typed = Typed(
+        devices=devices,
+        precisions=precisions,
+        claims=claims,
+        rules=rules,
+        required=required,
+        challenge=challenge,
+        quick=quick,
+        time=time_text,
+        sustain=sustain_text,
+    )
     if repeat is not None:
-        if output is not None:
-            raise click.UsageError("-o and --repeat exclude each other: each run writes a file of its own.")
-        _plan(devices, precisions, claims, rules, required, times)
+        _refuse_single("--repeat", **{"-o": output, "--challenge": challenge})
+        _plan(typed)
         from bench.cli.repeat import repeated
 
-        typed = _typed(devices, precisions, claims, rules, required, times)
         files = [*_option("--power-log", power_log), *_option("--key", key_file)]
-        return repeated(repeat, [*typed, *files], as_json=as_json, quiet=quiet)
+        return repeated(repeat, [*typed.words(), *files], as_json=as_json, quiet=quiet)
     with stoppable() as stop:
-        plan = _plan(devices, precisions, claims, rules, required, times)
+        plan = _plan(typed)
         if power_log is not None:
             meter.check(power_log)
         to = destination(output, plan.devices[0], datetime.now(UTC))
@@ -181,19 +215,11 @@ def _option(name: str, value: object) -> list[str]:
     return [] if value is None else [name, str(value)]
 
 
-def _typed(
-    devices: tuple[str, ...],
-    precisions: tuple[str, ...],
-    claims: tuple[str, ...],
-    rules: str,
-    required: tuple[str, ...],
-    times: Times,
-) -> list[str]:
-    """The words that ask for the same measurement once."""
-    several = {"--device": devices, "--precision": precisions, "--claim": claims, "--require": required}
-    words = [word for name, values in several.items() for value in values for word in (name, value)]
-    times_typed = [*_option("--time", times.time), *_option("--sustain", times.sustain)]
-    return [*words, "--rules", rules, *times_typed, *(["--quick"] if times.quick else [])]
+def _refuse_single(option: str, **given: Path | None) -> None:
+    """What names one run cannot be asked of many."""
+    for name, value in given.items():
+        if value is not None:
+            raise click.UsageError(f"{name} and {option} exclude each other: {name} is for one run.")
 
 
 @contextmanager
@@ -208,14 +234,7 @@ def _naming(path: Path) -> Iterator[None]:
         raise
 
 
-def _plan(
-    devices: tuple[str, ...],
-    precisions: tuple[str, ...],
-    claims: tuple[str, ...],
-    rules: str,
-    required: tuple[str, ...],
-    times: Times,
-) -> "Plan":
+def _plan(typed: Typed) -> "Plan":
     """Everything that can be refused is refused here, before anything is measured."""
     from bench import plan
     from bench.devices import family, host
@@ -223,24 +242,37 @@ def _plan(
     from bench.judge.claims import parse_claim
     from bench.precision import precision
 
-    times.check()
-    rule_set = catalog.rules(rules)
-    catalog.require_tiers(rule_set, required)
-    asked_claims = [parse_claim(text) for text in claims]
-    for name in precisions:
+    typed.check()
+    chosen = family.select(typed.devices, family.inventory())
+    posed = None if typed.challenge is None else _posed(typed.challenge, chosen)
+    rule_set = catalog.rules(typed.rules or (posed.challenge.rules.name if posed else _RULES))
+    catalog.require_tiers(rule_set, typed.required)
+    asked_claims = [parse_claim(text) for text in typed.claims]
+    for name in typed.precisions:
         precision(name)
-    chosen = family.select(devices, family.inventory())
     return plan.make(
         devices=chosen,
-        precisions=precisions,
+        precisions=typed.precisions,
         claims=asked_claims,
         rules=rule_set,
-        quick=times.quick,
-        limit_s=_seconds("--time", times.time),
-        sustain_s=_seconds("--sustain", times.sustain),
+        quick=typed.quick,
+        limit_s=_seconds("--time", typed.time),
+        sustain_s=_seconds("--sustain", typed.sustain),
+        challenge=posed,
         nonce=secrets.token_hex(32),
         room=host.memory_room(),
     )
+
+
+def _posed(path: Path, devices: "Sequence[Device]") -> "Posed":
+    """The challenge in a file: of an auditor who is trusted here, still open, and about these devices."""
+    from bench.evidence import challenge, trust
+
+    now = datetime.now(UTC)
+    posed = challenge.read(path, trust.read(), now, trust.read_revoked())
+    challenge.require_open(posed, now)
+    challenge.require_devices(posed, devices)
+    return posed
 
 
 def _print(evidence: "Evidence", plan: "Plan", signed: "Envelope", path: Path, key: str) -> None:

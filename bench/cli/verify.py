@@ -1,15 +1,17 @@
 """`bench verify` and `bench show`: both print only from bytes that were verified, and write nothing."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.cli.consoles import complain, say
 from bench.cli.outcome import print_json, required_tiers_met, summary
-from bench.errors import BenchError, EvidenceInvalid, SignatureNotTrusted, UsageError
+from bench.errors import BenchError, ChallengeRefused, EvidenceInvalid, SignatureNotTrusted, UsageError
 from bench.printable import printable
 from bench.units import parse_seconds
 
@@ -17,22 +19,61 @@ if TYPE_CHECKING:
     from bench.evidence.verify import Request, Step, Verified
 
 _FILE = click.Path(path_type=Path)
-_TRUST = click.option(
-    "--trust", "trust_file", type=_FILE, help="Trust store. [default: this user's allowed_signers]"
+_AT_A_STEP = (EvidenceInvalid, SignatureNotTrusted, ChallengeRefused)
+# What a verifier goes by, the same for every command that verifies.
+_BY = (
+    click.option(
+        "--trust", "trust_file", type=_FILE, help="Trust store. [default: this user's allowed_signers]"
+    ),
+    click.option("--revoked", type=_FILE, help="Revoked keys. [default: this user's revoked_keys]"),
+    click.option(
+        "--tsa-roots", type=_FILE, help="PEM roots of time stamps. [default: this user's tsa_roots]"
+    ),
+    click.option("--challenge", type=_FILE, help="The challenge that the evidence is to answer."),
+    click.option("--rules", help="Rule set FILE.toml, where the evidence names one that is not shipped."),
 )
-_RULES = click.option("--rules", help="Rule set FILE.toml, where the evidence names one that is not shipped.")
 
 
-def _request(trust_file: Path | None, rules: str | None, max_age: str | None) -> "Request":
-    from bench.evidence import trust
-    from bench.evidence.verify import Request
+@dataclass(frozen=True, slots=True, kw_only=True)
+class By:
+    """What a verifier goes by, in the words typed."""
 
-    return Request(
-        signers=trust.read(trust_file),
-        now=datetime.now(UTC),
-        rules_file=rules,
-        max_age=_age(max_age) if max_age is not None else None,
-    )
+    trust_file: Path | None
+    revoked: Path | None
+    tsa_roots: Path | None
+    challenge: Path | None
+    rules: str | None
+
+    def request(self, max_age: str | None = None) -> "Request":
+        from bench.evidence import challenge, timestamp, trust
+        from bench.evidence.verify import Request
+
+        now = datetime.now(UTC)
+        signers, revoked = trust.read(self.trust_file), trust.read_revoked(self.revoked)
+        file = self.challenge
+        posed = None if file is None else challenge.read(file, signers, now, revoked)
+        return Request(
+            signers=signers,
+            now=now,
+            revoked=revoked,
+            roots=timestamp.pinned_roots(self.tsa_roots),
+            challenge=posed,
+            rules_file=self.rules,
+            max_age=_age(max_age) if max_age is not None else None,
+        )
+
+
+def going_by(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of By, and hand them to it as one value called `by`."""
+
+    @wraps(command)
+    def called(**typed: Any) -> Any:
+        given = {field.name: typed.pop(field.name) for field in fields(By)}
+        return command(by=By(**given), **typed)
+
+    for option in reversed(_BY):
+        called = option(called)
+    return called
 
 
 def _age(text: str) -> timedelta:
@@ -42,7 +83,8 @@ def _age(text: str) -> timedelta:
         raise UsageError(f"--max-age {text} is longer than time is counted here: type e.g. 720h.") from error
 
 
-def _follow(path: Path, request: "Request", tell: Callable[["Step"], None]) -> "Verified":
+def follow(path: Path, request: "Request", tell: Callable[["Step"], None]) -> "Verified":
+    """Verify a file, telling each step as it is done."""
     from bench.evidence.verify import Verified, verify
 
     found = Verified()
@@ -53,15 +95,13 @@ def _follow(path: Path, request: "Request", tell: Callable[["Step"], None]) -> "
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=_FILE, metavar="FILE...")
-@_TRUST
-@_RULES
+@going_by
 @click.option("--require", "required", multiple=True, help="Exit 1 unless this tier is met; may be repeated.")
 @click.option("--max-age", help="Refuse evidence older than this, e.g. 720h.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON on stdout.")
 def verify(
     files: tuple[Path, ...],
-    trust_file: Path | None,
-    rules: str | None,
+    by: By,
     required: tuple[str, ...],
     max_age: str | None,
     as_json: bool,
@@ -71,7 +111,7 @@ def verify(
     Exit codes: 0 valid; 1 valid, but --require not met; 4 invalid; 5 signature not trusted; 6 challenge
     refused. Of several files the first that fails gives the code.
     """
-    request = _request(trust_file, rules, max_age)
+    request = by.request(max_age)
     results = [_verify_one(path, request, required, quiet=as_json) for path in files]
     if as_json:
         print_json([result for _, result in results])
@@ -93,13 +133,13 @@ def _verify_one(
     if not quiet:
         say(printable(str(path), limit=4096))
     try:
-        found = _follow(path, request, tell)
+        found = follow(path, request, tell)
         assert found.evidence is not None
         assert found.envelope is not None
         assert found.rules is not None
         catalog.require_tiers(found.rules, required)
     except BenchError as error:
-        number = error.step if isinstance(error, EvidenceInvalid | SignatureNotTrusted) else None
+        number = error.step if isinstance(error, _AT_A_STEP) else None
         at = f"step {number}: " if number is not None else ""
         complain(f"{path}: {at}{error}")
         failure: dict[str, object] = {"file": str(path), "valid": False, "step": number, "error": str(error)}
@@ -138,10 +178,9 @@ def _verdict_words(found: "Verified") -> str:
 
 @click.command()
 @click.argument("file", type=_FILE)
-@_TRUST
-@_RULES
+@going_by
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
-def show(file: Path, trust_file: Path | None, rules: str | None, as_json: bool) -> None:
+def show(file: Path, by: By, as_json: bool) -> None:
     """Print the report of evidence that verifies.
 
     What does not verify is not shown: `bench verify FILE` says why.
@@ -151,8 +190,8 @@ def show(file: Path, trust_file: Path | None, rules: str | None, as_json: bool) 
     from bench.report import text
 
     try:
-        found = _follow(file, _request(trust_file, rules, None), lambda _step: None)
-    except (EvidenceInvalid, SignatureNotTrusted) as error:
+        found = follow(file, by.request(), lambda _step: None)
+    except _AT_A_STEP as error:
         error.args = (f"{file}: step {error.step}: {error}",)
         raise
     assert found.evidence is not None

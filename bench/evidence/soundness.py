@@ -60,7 +60,7 @@ def require_sound(evidence: Evidence) -> None:
     devices = {device.selector: device for device in evidence.devices}
     for measurement in evidence.measurements:
         device = devices[measurement.workload.device]
-        _require_shape(measurement, device.family, quick=evidence.mode == "quick")
+        _require_shape(measurement, device.family, evidence)
         _require_inputs(measurement, evidence.nonce)
         _require_samples(measurement)
         _require_phases(measurement, evidence.schedule, interrupted=evidence.interrupted)
@@ -174,11 +174,12 @@ def _require_schedule(evidence: Evidence) -> None:
     )
 
 
-def _require_shape(measurement: Measurement, family: Family, *, quick: bool) -> None:
+def _require_shape(measurement: Measurement, family: Family, evidence: Evidence) -> None:
     """One that the search could try; once the search is over, the one that it chooses."""
     workload, tried = measurement.workload, measurement.tried
-    row = printable(workload.row)
-    rungs = ladder.rungs(workload.operation, workload.form, family, quick=quick)
+    row, quick = printable(workload.row), evidence.mode == "quick"
+    moved_by = None if evidence.challenge is None else evidence.nonce
+    rungs = ladder.rungs(workload.operation, workload.form, family, quick=quick, nonce=moved_by)
     refinement = ladder.refinement(workload.form, family, quick=quick)
     _require(
         workload.shape in (rungs if not tried else [trial.shape for trial in tried]),

@@ -5,14 +5,30 @@
 It reads and recomputes, writes nothing, and calls the very functions that `bench run` called.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.errors import EvidenceInvalid
-from bench.evidence import envelope, harness, soundness, statement, store
+from bench.evidence import (
+    challenge,
+    envelope,
+    harness,
+    ledger,
+    soundness,
+    statement,
+    store,
+    timestamp,
+)
+from bench.evidence.challenge import Posed
+from bench.evidence.keys import PublicKey
+from bench.evidence.ledger import Entry
+from bench.evidence.opened import require_opened
+from bench.evidence.timestamp import Stamped, Unchecked
 from bench.evidence.trust import SELF, Signer, Trusted, check_signatures
 from bench.judge import catalog
 from bench.judge.conclusion import Conclusion, conclude, observed_in, profile_digests
@@ -20,6 +36,9 @@ from bench.judge.verdict import METHODS
 from bench.printable import printable
 from bench.terms import Envelope, Evidence, RuleSet, Sample, Scalar
 from bench.units import format_seconds
+
+if TYPE_CHECKING:
+    from bench.evidence.timestamp import Roots
 
 NAMES = (
     "read",
@@ -34,11 +53,12 @@ NAMES = (
     "plausibility",
 )
 
+# The limit of a report whose challenge was not at hand, and what step 5 says of it.
+NOT_GIVEN = "challenge-not-given"
+
 # A clock that is ahead by more than this makes a report from the future; hosts without NTP drift by
 # minutes, so that a day accuses nobody.
 _FUTURE = timedelta(days=1)
-
-_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +80,23 @@ class Request:
 
     signers: Sequence[Signer]
     now: datetime
+    revoked: frozenset[PublicKey] = frozenset()
+    roots: "Roots" = ()
+    challenge: Posed | None = None
     rules_file: str | None = None
     max_age: timedelta | None = None
 
 
 @dataclass(slots=True)
 class Verified:
-    """Filled step by step; `evidence` is set only from bytes whose signature was checked."""
+    """Filled step by step; `evidence` is set only from bytes whose signature was checked.
+
+    Where its challenge was not at hand, the level, the limits and the verdict in it are those that are left
+    without one.
+    """
 
     envelope: Envelope | None = None
+    stamp: Stamped | Unchecked | None = None
     signers: tuple[Trusted, ...] = ()
     evidence: Evidence | None = None
     rules: RuleSet | None = None
@@ -85,23 +113,26 @@ def verify(path: Path, request: Request, found: Verified) -> Iterator[Step]:
     signed = found.envelope = envelope.parse(data)
     number = envelope.report_number(signed)
     yield Step(number=1, code="envelope", values={"report": number, "signatures": len(signed.signatures)})
-    found.signers = check_signatures(signed, request.signers, request.now)
-    who = ", ".join(f"{signer.principal} ({signer.fingerprint})" for signer in found.signers)
-    yield Step(number=2, code=_signature_code(found.signers), values={"who": who})
+    found.stamp = timestamp.check(path, signed, request.roots)
+    at = found.stamp.at if isinstance(found.stamp, Stamped) else request.now
+    found.signers = check_signatures(signed, request.signers, at, request.revoked)
+    yield Step(number=2, code=_signature_code(found), values=_signature_values(found))
     evidence = statement.parse(signed.payload)
     yield Step(number=3, code="decoded", values={"format": evidence.format, "created": evidence.created})
     rules = found.rules = _rules(evidence, request.rules_file)
     yield Step(number=4, code="rules", values={"rules": rules.id, "status": rules.status})
-    yield Step(number=5, code="no-challenge", values={})
+    yield _challenge_step(evidence, request, found)
     with _computable():
         soundness.require_sound(evidence)
     conclusion = _recompute(evidence, rules)
     samples = sum(len(visit.samples) for m in evidence.measurements for visit in m.stays)
     yield Step(number=6, code="recomputed", values={"rows": len(evidence.measurements), "samples": samples})
-    yield Step(number=7, code="no-openings", values={})
+    with _computable(step=7):
+        opened = require_opened(evidence)
+    yield _openings_step(evidence, opened)
     if conclusion.verdict != evidence.verdict:
         raise EvidenceInvalid("the verdict in the file is not the one that follows from its samples.", step=8)
-    found.evidence = evidence
+    found.evidence = _established(evidence, request, rules)
     yield Step(number=8, code="verdict", values={"method": evidence.verdict.method})
     _in_order(evidence)
     values: dict[str, Scalar] = {"age_days": _age_days(evidence, request)}
@@ -112,8 +143,73 @@ def verify(path: Path, request: Request, found: Verified) -> Iterator[Step]:
         yield Step(number=9, code="plausible", values=values)
 
 
-def _signature_code(signers: Sequence[Trusted]) -> str:
-    return "signed-by-self" if all(signer.principal == SELF for signer in signers) else "signed"
+def _signature_code(found: Verified) -> str:
+    own = all(signer.principal == SELF for signer in found.signers)
+    stamp = found.stamp
+    stamped = "" if stamp is None else "-stamped" if isinstance(stamp, Stamped) else "-stamp-unchecked"
+    return f"signed{'-by-self' if own else ''}{stamped}"
+
+
+def _signature_values(found: Verified) -> dict[str, Scalar]:
+    values: dict[str, Scalar] = {
+        "who": ", ".join(f"{signer.principal} ({signer.fingerprint})" for signer in found.signers),
+        "keys": len(found.signers),
+    }
+    if isinstance(found.stamp, Stamped):
+        values |= {"at": found.stamp.says, "authority": found.stamp.authority}
+    return values
+
+
+def _challenge_step(evidence: Evidence, request: Request, found: Verified) -> Step:
+    """Hold the report against the challenge that the verifier has at hand, and against the ledger."""
+    posed = request.challenge
+    if posed is None:
+        code = "no-challenge" if evidence.challenge is None else NOT_GIVEN
+        return Step(number=5, code=code, values={})
+    assert found.envelope is not None
+    report = hashlib.sha256(found.envelope.payload).hexdigest()
+    entry = ledger.find(posed.challenge.nonce)
+    challenge.require_answered(
+        posed,
+        evidence,
+        now=request.now,
+        received=_received(found.stamp, entry, report),
+        used_by=entry.report if entry else None,
+        report=report,
+    )
+    auditor = ", ".join(signer.principal for signer in posed.signers) or posed.challenge.auditor
+    values: dict[str, Scalar] = {"challenge": posed.number, "auditor": auditor}
+    known = "challenge-unknown-here" if entry is None else "challenge-used" if entry.report else "challenge"
+    return Step(number=5, code=known, values={**values, "expires": posed.challenge.expires})
+
+
+def _received(stamp: object, entry: Entry | None, report: str) -> datetime | None:
+    """When this very report is known to have existed: by a time stamp, or when its challenge was closed."""
+    times = [stamp.at] if isinstance(stamp, Stamped) else []
+    if entry is not None and entry.closed is not None and entry.report == report:
+        times.append(challenge.moment(entry.closed))
+    return min(times, default=None)
+
+
+def _openings_step(evidence: Evidence, opened: int) -> Step:
+    if not evidence.openings:
+        return Step(number=7, code="no-openings", values={})
+    whole = [opening.covers for opening in evidence.openings if opening.covers]
+    values: dict[str, Scalar] = {"opened": opened, "rows": len(whole), "of": len(evidence.openings)}
+    if not whole:
+        return Step(number=7, code="none-opened", values=values)
+    shares: dict[str, Scalar] = {"left_out": whole[0].skipped_share, "confidence": whole[0].confidence}
+    return Step(number=7, code="opened", values={**values, **shares})
+
+
+def _established(evidence: Evidence, request: Request, rules: RuleSet) -> Evidence:
+    """The evidence as far as it was verified: nothing shows that it is fresh but its challenge at hand."""
+    if request.challenge is not None or evidence.challenge is None:
+        return evidence
+    observed = replace(observed_in(evidence), challenge=None)
+    lowered = conclude(observed, rules, method=evidence.verdict.method)
+    limits = (NOT_GIVEN, *evidence.does_not_show)
+    return replace(evidence, assurance=lowered.assurance, verdict=lowered.verdict, does_not_show=limits)
 
 
 def _rules(evidence: Evidence, rules_file: str | None) -> RuleSet:
@@ -154,7 +250,7 @@ def _require_sections(evidence: Evidence, rules: RuleSet) -> None:
 
 
 @contextmanager
-def _computable() -> Iterator[None]:
+def _computable(step: int = 6) -> Iterator[None]:
     """What bench writes can be computed with: a count of zero or an unknown precision is not its own."""
     try:
         yield
@@ -162,7 +258,7 @@ def _computable() -> Iterator[None]:
         raise EvidenceInvalid(
             f"it holds values that nothing can be computed from ({type(error).__name__}: "
             f"{printable(str(error))}).",
-            step=6,
+            step=step,
         ) from error
 
 
@@ -185,11 +281,10 @@ def _recompute(evidence: Evidence, rules: RuleSet) -> Conclusion:
             f"{conclusion.assurance}.",
             step=6,
         )
-    if conclusion.does_not_show != evidence.does_not_show:
-        left_out = [code for code in conclusion.does_not_show if code not in evidence.does_not_show]
+    missing = [code for code in conclusion.does_not_show if code not in evidence.does_not_show]
+    if missing:
         raise EvidenceInvalid(
-            f"it does not say what it does not show: {', '.join(left_out) or 'it says something else'}.",
-            step=6,
+            f"it does not say what it does not show: {', '.join(missing)} left out.", step=6
         )
     return conclusion
 
@@ -211,14 +306,9 @@ def _age_days(evidence: Evidence, request: Request) -> int:
 def _created(evidence: Evidence) -> datetime:
     """When it was made, written in one way only: what is read more freely is written back otherwise."""
     try:
-        created = datetime.strptime(evidence.created, _TIME).replace(tzinfo=UTC)
-    except ValueError:
-        created = None
-    if created is None or f"{created:{_TIME}}" != evidence.created:
-        raise EvidenceInvalid(
-            f"{printable(evidence.created)} is no time of the form 2026-01-31T12:00:00Z.", step=9
-        )
-    return created
+        return challenge.moment(evidence.created)
+    except ValueError as error:
+        raise EvidenceInvalid(f"{error}.", step=9) from error
 
 
 def _long(time: timedelta) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.judge import catalog, microarchitecture
+from bench.judge import catalog, inspection, microarchitecture
 from bench.judge.assurance import does_not_show, level
 from bench.judge.conditions import condition
 from bench.judge.delivered import deliver
@@ -18,6 +18,7 @@ from bench.terms import (
     Evidence,
     Fact,
     Figure,
+    Inspection,
     Measurement,
     Opening,
     RuleSet,
@@ -43,6 +44,7 @@ class Observed:
     challenge: Digest | None
     openings: Sequence[Opening]
     interrupted: bool
+    inspection: Inspection
 
 
 def observed_in(evidence: Evidence) -> Observed:
@@ -59,6 +61,7 @@ def observed_in(evidence: Evidence) -> Observed:
         challenge=evidence.challenge,
         openings=evidence.openings,
         interrupted=evidence.interrupted,
+        inspection=evidence.inspection,
     )
 
 
@@ -97,7 +100,7 @@ def conclude(observed: Observed, rules: RuleSet, *, method: str = METHOD) -> Con
         assurance=reached,
     )
     verdict = judge(case, method=method)
-    findings = (*result.findings, *verdict.findings)
+    findings = (*result.findings, *inspection.findings(observed.inspection), *verdict.findings)
     return Conclusion(
         assurance=reached,
         does_not_show=does_not_show(observed.challenge, result.figures, observed.openings),

@@ -9,6 +9,7 @@ from rich.table import Table
 from bench.precision import PRECISIONS
 from bench.printable import printable
 from bench.report import sentences
+from bench.report.opened import opened
 from bench.terms import Condition, Delivered, Energy, Evidence, Transfer, Trial
 from bench.units import NS_PER_S, format_bytes, format_rate, format_seconds
 
@@ -154,6 +155,7 @@ def _machine(console: Console, evidence: Evidence) -> None:
         *_load(evidence),
         *_sensors(evidence),
         *_energy(evidence),
+        *opened(evidence),
     ):
         console.print(line)
 

@@ -71,6 +71,28 @@ FINDINGS: Mapping[str, str] = {
     # the machine's
     "steal": "The hypervisor took {share} of the processors' time away during the run.",
     "foreign-load": "Other processes used {share} of the processors' time during the run.",
+    # the process's own inspection
+    "not-inspected": "Facts about the measuring process that are missing or not of their kind: {facts}.",
+    "preloaded-libraries": "Libraries that the system's loader put before all others: {libraries} ({names}).",
+    "library-path-set": "LD_LIBRARY_PATH is set: libraries may come from other folders than the system's.",
+    "customised-interpreter": "The interpreter may run other code than was installed: {by}.",
+    "traced": "While it started the measuring process was watched by {by}.",
+    "timers-modified": "Functions that tell the time are not the original ones: {names}.",
+    "timers-read-otherwise": (
+        "The interpreter's clock tells a time {off_ns} ns off what the C library or the kernel tells at the "
+        "same moment."
+    ),
+    "clock-rates-differ": "Two of the machine's clocks run at different rates, {share} apart.",
+    "clock-source-unusual": (
+        "The system takes its time from {source}, which is slow to read or counts coarsely; it does so when "
+        "it distrusts the processor's counter."
+    ),
+    "no-vdso": (
+        "The kernel's fast way to read its clock is not there: each reading is a system call, as under some "
+        "tracers and sandboxes."
+    ),
+    "harness-files-differ": "Files of the program that are not as its wheel has them: {files}.",
+    "libraries-unread": "Loaded libraries that could not be read, and have no digest: {libraries} ({names}).",
     # the judge's
     "no-declared-figure": "No profile matches this device's name; nothing is assumed about it.",
     "declared-not-verified": "The declared figure {declared} was not re-read at its source.",
@@ -137,11 +159,21 @@ BESIDE: Mapping[str, str] = {
     "one-backend": "no row of another backend was measured",
     "caches-unknown": "the machine does not say how large its caches are",
     "not-permitted": "the system does not let this process choose its CPU",
+    "no-exact-window": "no window ended with a launch on exact operands",
+    "outputs-differ": "rows of them were wrong",
+    "rounded-otherwise": "the device rounds its 8-bit outputs its own way",
+}
+
+# What a level of assurance says; of A2 and A3 no report exists yet.
+ASSURANCE: Mapping[str, str] = {
+    "A0": "an accountable statement, not a proof",
+    "A1": "fresh, for one auditor's challenge, and the opened products were computed",
 }
 
 # What a report does not show, by code (evidence: doesNotShow).
 DOES_NOT_SHOW: Mapping[str, str] = {
     "no-challenge": "that it is fresh: no auditor's challenge went into it",
+    "challenge-not-given": "that it is fresh: the challenge that it answers was not at hand",
     "signer-is-the-machine": "who signed it, beyond the key: whoever holds the key can sign anything",
     "software-cannot-prove-itself": "that the program was the published one: none proves itself",
     "devices-not-counted": "that one device did the work: software cannot see a remote or an extra one",
@@ -155,12 +187,36 @@ STEPS: Mapping[str, str] = {
     "read": "{bytes} bytes, within limits",
     "envelope": "strict DSSE envelope, report {report}, {signatures} signature(s)",
     "signed": "signed by {who}",
+    "signed-stamped": "signed by {who}; {authority} saw the signature at {at}",
+    "signed-stamp-unchecked": "signed by {who}; the time stamp beside it is not checked: no root is pinned",
     "signed-by-self": "unchanged since it was signed by {who}; that says nothing about by whom",
+    "signed-by-self-stamped": (
+        "unchanged since it was signed by {who}, as {authority} saw at {at}; that says nothing about by whom"
+    ),
+    "signed-by-self-stamp-unchecked": (
+        "unchanged since it was signed by {who}; that says nothing about by whom. The time stamp beside it "
+        "is not checked: no root is pinned"
+    ),
     "decoded": "compute evidence, format {format}, made {created}",
     "rules": "rule set {rules} and profiles are the shipped ones; status: {status}",
     "no-challenge": "no challenge",
+    "challenge-not-given": (
+        "it says that it answers a challenge, which was not given: nothing here shows that it is fresh "
+        "(--challenge FILE)"
+    ),
+    "challenge": "answers challenge {challenge} of {auditor}, open until {expires} and not used up",
+    "challenge-used": "answers challenge {challenge} of {auditor}, which this very report has used up",
+    "challenge-unknown-here": (
+        "answers challenge {challenge} of {auditor}, open until {expires}; it stands in no ledger here, so "
+        "that a second use would not be seen"
+    ),
     "recomputed": "counts and figures of {rows} rows follow from {samples} samples",
-    "no-openings": "no challenge, no outputs opened",
+    "no-openings": "no outputs opened",
+    "none-opened": "no outputs could be opened of {of} rows behind figures",
+    "opened": (
+        "{opened} rows of outputs computed anew for {rows} of {of} figures: leaving {left_out} of them out "
+        "is caught with {confidence}"
+    ),
     "verdict": "the verdict follows, by method {method}",
     "plausible": "times in order, {age_days} days old",
     "plausible-other-files": (
@@ -207,10 +263,16 @@ ABSENT: Mapping[str, str] = {
     "old-driver": "the driver is too old for the question",
     "gpu-lost": "the GPU does not answer",
     "nvml-error": "NVIDIA's management library failed",
+    "other-system": "asked on Linux only",
+    "no-other-reading": "the clock cannot be read another way here",
+    "clock-stands-still": "the clock stands still",
+    "old-python": "this version of Python cannot tell",
+    "not-from-a-wheel": "the program runs from its sources and not from a wheel",
+    "deleted": "the file was deleted or replaced after it was loaded",
 }
 
 _RATES = {"first", "last", "declared", "reference", "delivered", "ceiling", "claimed", "dense", "limit"}
-_SHARES = {"share", "half_width"}
+_SHARES = {"share", "half_width", "left_out", "confidence"}
 
 
 def finding(found: Finding) -> str:

@@ -257,10 +257,8 @@ def _findings(console: Console, evidence: Evidence) -> None:
 
 
 def _limits(console: Console, evidence: Evidence) -> None:
-    console.print(
-        f"Assurance {printable(evidence.assurance)}: an accountable statement, not a proof. It does not show",
-        style="bold",
-    )
+    words = sentences.ASSURANCE.get(evidence.assurance, "")
+    console.print(f"Assurance {printable(evidence.assurance)}: {words}. It does not show", style="bold")
     for code in evidence.does_not_show:
         console.print(f"- {sentences.DOES_NOT_SHOW.get(code, printable(code))}")
 

@@ -14,9 +14,11 @@ from typing import get_args
 import pytest
 from program import TOP
 
-from bench import run, terms
+from bench import terms
 from bench.evidence import verify
+from bench.judge.assurance import does_not_show
 from bench.report import sentences
+from bench.workload import openings
 from bench.workload.operands import OPERAND_SETS
 
 SOURCES = {
@@ -46,7 +48,7 @@ NO_CODES = {
     *("channels-last", "row-major", "logical-cpus", "threads-usable", "threads-affinity", "instruction-sets"),
     *("cert-authority", "valid-after", "valid-before", "ssh-ed25519", "ecdsa-sha2-nistp256"),
     *("compute-evidence", "utf-8", "tw-ai-hardware-2024", "cores-usable", "energy-package"),
-    *("cpu-family", "cpu-part"),
+    *("cpu-family", "cpu-part", "ecdsa-p256", "tsa-roots"),
     # Names of diagnostics, and of the chain that a clock is measured by.
     *("cold-caches", "one-thread", "other-pool", "imul-chain"),
 }
@@ -177,7 +179,12 @@ def beside_codes() -> set[str]:
                 found |= results(value.elts[0] if isinstance(value, ast.Tuple) else value)
         for call in calls("Transfer", file):
             found |= results(keyword(call, "reason"))
-    return found
+    return found | opening_codes()
+
+
+def opening_codes() -> set[str]:
+    """Why a row's outputs were not opened."""
+    return {openings.NO_EXACT_WINDOW, openings.OUTPUTS_DIFFER, openings.ROUNDED_OTHERWISE}
 
 
 def unavailable_codes() -> set[str]:
@@ -210,7 +217,39 @@ def fact_codes() -> set[str]:
 
 
 def step_codes() -> set[str]:
-    return argument("Step", 1) | results_of("_signature_code", "bench/evidence/verify.py")
+    """What is given as it stands, or chosen just before; a signature's code is put together of parts."""
+    signed = {f"signed{own}{stamp}" for own in ("", "-by-self") for stamp in STAMPS}
+    chosen: set[str] = set()
+    for node in ast.walk(SOURCES["bench/evidence/verify.py"]):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("code", "known"):
+            chosen |= results(node.value)
+    return argument("Step", 1) | signed | chosen | {verify.NOT_GIVEN}
+
+
+STAMPS = ("", "-stamped", "-stamp-unchecked")
+
+
+def limit_codes() -> set[str]:
+    """What reports of either level do not show, and what is added where the challenge is not at hand."""
+    figure = terms.Figure(device="cpu", precision="fp32", row="a", estimate=None, reason=None)
+    covers = terms.Coverage(committed=1, timed=1, skipped_share=0.05, confidence=0.999)
+    opening = terms.Opening(
+        device="cpu",
+        row="a",
+        stays=(0,),
+        leaves=1,
+        opened=1,
+        root="",
+        siblings="",
+        covers=covers,
+        reason=None,
+    )
+    asked = terms.Digest(name="challenge", sha256="")
+    return {
+        *does_not_show(None, [figure], []),
+        *does_not_show(asked, [figure], [opening]),
+        verify.NOT_GIVEN,
+    }
 
 
 KINDS = {
@@ -220,7 +259,7 @@ KINDS = {
     "facts": (fact_codes, sentences.ABSENT),
     "beside": (beside_codes, sentences.BESIDE),
     "steps": (step_codes, sentences.STEPS),
-    "limits": (lambda: {*run.DOES_NOT_SHOW}, sentences.DOES_NOT_SHOW),
+    "limits": (limit_codes, sentences.DOES_NOT_SHOW),
 }
 
 

@@ -52,6 +52,8 @@ def concluded(evidence: Evidence, **changes: Any) -> Evidence:
     found = conclude(observed_in(evidence), rules)
     return replace(
         evidence,
+        assurance=found.assurance,
+        does_not_show=found.does_not_show,
         delivered=found.delivered,
         figures=found.figures,
         conditions=found.conditions,

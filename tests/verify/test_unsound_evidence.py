@@ -100,11 +100,15 @@ def slower_rung(row: Measurement) -> GemmShape:
     return shapes[0]
 
 
-def a_trial(index: int, **changes: Any) -> Callable[[Evidence], Changes]:
+def another(row: Measurement) -> Trial:
+    """A shape that was tried, and is not the one that was chosen."""
+    return next(trial for trial in row.tried if trial.shape != row.workload.shape)
+
+
+def a_trial(**changes: Any) -> Callable[[Evidence], Changes]:
     def tried(row: Measurement) -> tuple[Trial, ...]:
-        trials = list(row.tried)
-        trials[index] = replace(trials[index], **changes)
-        return tuple(trials)
+        other = another(row)
+        return tuple(replace(trial, **changes) if trial is other else trial for trial in row.tried)
 
     return in_row(tried=tried)
 
@@ -240,11 +244,23 @@ def cut_short_without_a_look(evidence: Evidence) -> Changes:
     return {**in_row(ended="interrupted", timed=None)(evidence), "interrupted": True}
 
 
-def with_one_more(visit: Visit) -> Visit:
-    """The last sample again, right after itself."""
-    last = visit.samples[-1]
-    again = replace(last, start_ns=last.start_ns + last.host_ns, real=0)
-    return replace(visit, samples=(*visit.samples, again))
+def with_one_more(row: Measurement) -> tuple[Visit, ...]:
+    """The last sample of the second visit again, right after itself, on the operands that the nonce chose."""
+    first, second, *others = row.visits
+    last = second.samples[-1]
+    flags = sampling.all_on_reals(row.workload, [0, len(second.samples) + 1])
+    again = replace(last, start_ns=last.start_ns + last.host_ns, real=flags[1][-1])
+    return first, replace(second, samples=(*second.samples, again)), *others
+
+
+def visited(edit: Callable[[Measurement], tuple[Visit, ...]]) -> Callable[[Evidence], Changes]:
+    """Change the visits, and what was compared of their samples."""
+
+    def change(evidence: Evidence) -> Changes:
+        row = evidence.measurements[the_row(evidence)]
+        return with_row(evidence, recounted(replace(row, visits=edit(row))))
+
+    return change
 
 
 def settled_longer(visit: Visit) -> Visit:
@@ -279,12 +295,23 @@ def a_telemetry(change: Callable[[Telemetry], Changes]) -> Callable[[Evidence], 
     return lambda evidence: {"telemetry": replace(evidence.telemetry, **change(evidence.telemetry))}
 
 
+def with_reasons(row: Measurement) -> tuple[Trial, ...]:
+    return tuple(replace(trial, reason="too-slow") for trial in row.tried)
+
+
+def without_another(row: Measurement) -> tuple[Trial, ...]:
+    other = another(row)
+    return tuple(trial for trial in row.tried if trial is not other)
+
+
 def lifted(row: Measurement) -> tuple[Trial, ...]:
-    """The slowest shape of the ladder, with as many rates as the chosen one."""
-    slow = min((t for t in row.tried if t.ops_per_s), key=lambda t: t.ops_per_s[0])
-    rates = (slow.ops_per_s[0], *[max(max(t.ops_per_s) for t in row.tried if t.ops_per_s)] * 2)
-    forged = [replace(t, ops_per_s=t.ops_per_s[:1]) for t in row.tried]
-    return tuple(replace(t, ops_per_s=rates) if t.shape == slow.shape else t for t in forged)
+    """The slowest other shape of the ladder, with as many rates as the chosen one."""
+    others = (t for t in row.tried if t.shape != row.workload.shape)
+    slow = min(others, key=lambda t: t.ops_per_s[:1])
+    best = max(max(t.ops_per_s) for t in row.tried if t.ops_per_s)
+    lift = replace(slow, ops_per_s=(*(slow.ops_per_s[:1] or (best / 9,)), best, best), reason=None)
+    cut = [replace(t, ops_per_s=t.ops_per_s[:1]) for t in row.tried]
+    return tuple(lift if t.shape == slow.shape else t for t in cut)
 
 
 def a_meter(*readings: tuple[int, int]) -> Meter:
@@ -361,20 +388,20 @@ UNSOUND = (
     Unsound(
         name="another rung than the fastest", change=at_shape(slower_rung), reason="not the fastest of those"
     ),
-    Unsound(name="a trial left out", change=in_row(tried=lambda row: row.tried[1:]), reason=NOT_TRIED),
+    Unsound(name="a trial left out", change=in_row(tried=without_another), reason=NOT_TRIED),
     Unsound(
         name="a trial twice", change=in_row(tried=lambda row: (*row.tried, row.tried[-1])), reason=NOT_TRIED
     ),
-    Unsound(name="a trial off the ladder", change=a_trial(0, shape=OFF_LADDER), reason=NOT_TRIED),
+    Unsound(name="a trial off the ladder", change=a_trial(shape=OFF_LADDER), reason=NOT_TRIED),
     Unsound(
         name="trials in another order", change=in_row(tried=lambda row: row.tried[::-1]), reason=NOT_TRIED
     ),
     Unsound(name="nothing tried", change=in_row(tried=()), reason="not the fastest of those tried"),
-    Unsound(name="a trial of nothing", change=a_trial(0, ops_per_s=(), reason=None), reason="a trial needs"),
+    Unsound(name="a trial of nothing", change=a_trial(ops_per_s=(), reason=None), reason="a trial needs"),
     Unsound(
-        name="a trial with a rate and a reason", change=a_trial(0, reason="too-slow"), reason="a trial needs"
+        name="a trial with a rate and a reason", change=in_row(tried=with_reasons), reason="a trial needs"
     ),
-    Unsound(name="a trial with a rate of zero", change=a_trial(0, ops_per_s=(0.0,)), reason="a trial needs"),
+    Unsound(name="a trial with a rate of zero", change=a_trial(ops_per_s=(0.0,)), reason="a trial needs"),
     # operands
     Unsound(name="a sample on other operands", change=a_visit(other_operands), reason=CHOSEN),
     Unsound(name="a visit without real-valued operands", change=a_visit(all_exact), reason=CHOSEN),
@@ -432,7 +459,7 @@ UNSOUND = (
         reason=WHOLE,
     ),
     Unsound(name="a visit without settling", change=a_visit(lambda v: replace(v, settle=())), reason=WHOLE),
-    Unsound(name="a sample after the window was full", change=a_visit(with_one_more), reason=WHOLE),
+    Unsound(name="a sample after the window was full", change=visited(with_one_more), reason=WHOLE),
     Unsound(name="a window begun late", change=a_visit(settled_longer), reason=WHOLE),
     Unsound(name="a visit settled too soon", change=a_visit(settled_less), reason=WHOLE),
     # the schedule, and windows that were held
@@ -463,7 +490,7 @@ UNSOUND = (
         change=in_row(tried=lambda row: (*row.tried, replace(row.tried[0], shape=OFF_LADDER, round=1))),
         reason=NOT_TRIED,
     ),
-    Unsound(name="a search before its beginning", change=a_trial(0, spent_ns=-1), reason="a trial needs"),
+    Unsound(name="a search before its beginning", change=a_trial(spent_ns=-1), reason="a trial needs"),
     # what was measured beside the rows
     Unsound(
         name="a device clock on a processor",
