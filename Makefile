@@ -4,13 +4,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format clean
+.PHONY: run test exploits check format clean
 
 run: $(VENV)/installed
 	$(BIN)/bench run
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest
+
+exploits: $(VENV)/installed-test
+	$(BIN)/python -m pytest tests/exploits
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
