@@ -104,8 +104,8 @@ def acquainted(folder: Path) -> tuple[Program, Program]:
     vendor = Program(home=folder / "vendor", folder=folder)
     for user in (auditor, vendor):
         assert user("key", "new").code == 0
-    for user, other, name in ((auditor, vendor, "vendor"), (vendor, auditor, "auditor")):
-        assert user("key", "trust", f"{name}@example.org", other.home / "key.pub").code == 0
+    assert auditor("key", "trust", "vendor@example.org", vendor.home / "key.pub").code == 0
+    assert vendor("key", "trust", "--auditor", "auditor@example.org", auditor.home / "key.pub").code == 0
     return auditor, vendor
 
 

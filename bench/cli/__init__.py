@@ -32,7 +32,7 @@ _SUMMARIES = {
     "run": "Measure this machine, judge the figures, sign the evidence.",
     "devices": "List what can be measured here, and why something cannot.",
     "verify": "Check evidence in numbered steps and recompute its verdict.",
-    "show": "Print the report of evidence that verifies.",
+    "show": "Print evidence that verifies, or a signed verdict.",
     "sign": "Add your signature to evidence, or sign what verify found.",
     "stamp": "Have a time stamping authority say when evidence was signed.",
     "rules": "List the rule sets, or print one with its reading.",

@@ -196,7 +196,7 @@ def _announce(posed: "Posed", key: "SigningKey", key_file: Path, output: Path, r
     say(f"prices    rows to open, by the share that is caught: {prices}")
     say(f"vendor    needs {file} and your public key, {printable(str(named), limit=_LONGEST_PATH)}")
     say(f"          ({key.fingerprint}), and types:")
-    say(f"          bench key trust {name} {printable(named.name)}")
+    say(f"          bench key trust --auditor {name} {printable(named.name)}")
     say(f"          bench run --challenge {printable(output.name)}{own_rules}")
     say("then      bench challenge close REPORT")
 
@@ -250,7 +250,9 @@ def _checked(posed: "Posed", now: datetime) -> tuple["Posed", str | None]:
 
     signers = trust.read()
     try:
-        found = trust.check_signatures(posed.envelope, signers, now, revoked=trust.read_revoked())
+        found = trust.check_signatures(
+            posed.envelope, signers, now, trust.read_revoked(), namespace=trust.CHALLENGES
+        )
     except SignatureNotTrusted as error:
         known = {signer.key.fingerprint for signer in signers}
         if any(signature.keyid in known for signature in posed.envelope.signatures):

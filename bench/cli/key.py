@@ -78,7 +78,10 @@ def show(as_json: bool) -> None:
 @click.argument("file", type=_FILE)
 @click.option("--valid-after", metavar="TIME", help=f"Trust it from then on: {_TIME}")
 @click.option("--valid-before", metavar="TIME", help=f"Trust it until then: {_TIME}")
-def trust(principal: str, file: Path, valid_after: str | None, valid_before: str | None) -> None:
+@click.option("--auditor", is_flag=True, help="Trust the challenges that it signs, too.")
+def trust(
+    principal: str, file: Path, valid_after: str | None, valid_before: str | None, auditor: bool
+) -> None:
     """Trust the public key in FILE under the name PRINCIPAL, e.g. vendor@example.org."""
     after = store.moment(valid_after, "--valid-after") if valid_after is not None else None
     before = store.moment(valid_before, "--valid-before") if valid_before is not None else None
@@ -88,7 +91,8 @@ def trust(principal: str, file: Path, valid_after: str | None, valid_before: str
             f"the key {public.fingerprint} was revoked here, and is trusted under no name. If that was a "
             f"mistake, remove its line from {keys.revoked_path()}."
         )
-    fresh = store.add(keys.trust_path(), principal, public, after, before)
+    namespaces = (store.NAMESPACE, *((store.CHALLENGES,) if auditor else ()))
+    fresh = store.add(keys.trust_path(), principal, public, after, before, namespaces)
     say(f"{'trusted' if fresh else 'already trusted'}: {public.fingerprint} as {principal}")
 
 

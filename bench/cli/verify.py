@@ -181,15 +181,20 @@ def _verdict_words(found: "Verified") -> str:
 @going_by
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 def show(file: Path, by: By, as_json: bool) -> None:
-    """Print the report of evidence that verifies.
+    """Print evidence that verifies, or a signed verdict.
 
     What does not verify is not shown: `bench verify FILE` says why.
     """
     from bench.cli.consoles import stdout
+    from bench.evidence import result, store
     from bench.evidence.envelope import report_number
     from bench.report import text
 
     try:
+        data = store.read_limited(file)
+        if result.is_result(data):
+            _show_verdict(data, by, as_json=as_json)
+            return
         found = follow(file, by.request(), lambda _step: None)
     except _AT_A_STEP as error:
         error.args = (f"{file}: step {error.step}: {error}",)
@@ -201,3 +206,16 @@ def show(file: Path, by: By, as_json: bool) -> None:
         print_json(summary(found.evidence, found.envelope, path=file, key=None))
         return
     text.report(stdout(), found.evidence, found.rules, report_number(found.envelope))
+
+
+def _show_verdict(data: bytes, by: By, *, as_json: bool) -> None:
+    """What an auditor signed after verifying (bench sign --verdict), whose signature is checked first."""
+    from bench.evidence import result, trust
+
+    signers, revoked = trust.read(by.trust_file), trust.read_revoked(by.revoked)
+    checked = result.read(data, signers, datetime.now(UTC), revoked)
+    if as_json:
+        print_json(result.summary(checked))
+        return
+    for line in result.lines(checked.statement, checked.who):
+        say(line)

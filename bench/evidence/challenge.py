@@ -18,7 +18,7 @@ from bench.evidence import store
 from bench.evidence.codec import decode, encode
 from bench.evidence.keys import PublicKey, SigningKey
 from bench.evidence.strict_json import read_json, to_bytes
-from bench.evidence.trust import Signer, Trusted, check_signatures
+from bench.evidence.trust import CHALLENGES, Signer, Trusted, check_signatures
 from bench.judge import catalog
 from bench.measure.stopping import LONGEST_S
 from bench.precision import PRECISIONS
@@ -103,11 +103,11 @@ def read(
     """
     signed = _envelope(_bytes(path), str(path))
     try:
-        trusted = check_signatures(signed, signers, now, revoked=revoked)
+        trusted = check_signatures(signed, signers, now, revoked, namespace=CHALLENGES)
     except SignatureNotTrusted as error:
         raise SignatureNotTrusted(
-            f"{path} is not signed by an auditor who is trusted here (bench key trust AUDITOR auditor.pub): "
-            f"{error}"
+            f"{path} is not signed by an auditor who is trusted here (bench key trust --auditor AUDITOR "
+            f"auditor.pub): {error}"
         ) from error
     return replace(_posed(signed, str(path)), signers=trusted)
 

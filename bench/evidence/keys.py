@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 # A passphrase, or None when there is none to be had; asked only when the key is encrypted.
 PassphraseSource = Callable[[], bytes | None]
 
+# The y of the eight Ed25519 points whose order divides eight, as integers (RFC 8032, section 5.1.2). One
+# signature fits every message, or one in a few, under such a key: whoever chose it has signed nothing.
+_P = 2**255 - 19
+_ORDER_8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+_SMALL_ORDER = frozenset({0, 1, _P - 1, _ORDER_8, _P - _ORDER_8})
+
 KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256")
 # What can be made here: Ed25519, or ECDSA on P-256, which hardware tokens and older tools know.
 KeyType = Literal["ed25519", "ecdsa-p256"]
@@ -185,7 +191,19 @@ def parse_public(text: str, where: str) -> PublicKey:
         canonical = public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise UsageError(f"{where}: not a {kind} key: {_line(error)}") from error
-    return PublicKey(kind=kind, blob=base64.b64decode(canonical.split()[1]))
+    key = PublicKey(kind=kind, blob=base64.b64decode(canonical.split()[1]))
+    if kind == "ssh-ed25519" and _is_of_small_order(key.blob[-32:]):
+        raise UsageError(
+            f"{where}: this is no key that anybody holds: a signature by it fits every message. "
+            "Ask its owner for another, and do not trust this one"
+        )
+    return key
+
+
+def _is_of_small_order(point: bytes) -> bool:
+    """Whether the 32 bytes of an Ed25519 key spell, in whatever way, a point of order 1, 2, 4 or 8."""
+    without_sign = int.from_bytes(point, "little") & ((1 << 255) - 1)
+    return without_sign % _P in _SMALL_ORDER
 
 
 def verify(key: PublicKey, signature: bytes, message: bytes) -> bool:

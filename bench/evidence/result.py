@@ -20,9 +20,8 @@ from bench.evidence.codec import decode, encode
 from bench.evidence.keys import PublicKey, SigningKey
 from bench.evidence.statement import Sha256, Subject
 from bench.evidence.strict_json import read_json, to_bytes
-from bench.evidence.timestamp import Stamped
-from bench.evidence.trust import SELF, Signer, Trusted, check_signatures, signed_first
-from bench.evidence.verify import Request, Verified
+from bench.evidence.trust import SELF, Signer, Trusted, check_signatures
+from bench.evidence.verify import Request, Verified, stamped_at
 from bench.printable import printable
 from bench.terms import Envelope, Evidence, Threshold
 
@@ -170,7 +169,8 @@ def _properties(found: Verified, evidence: Evidence, request: Request) -> Iterat
         yield "COMPLETE"
     others = any(signer.principal != SELF for signer in found.signers)
     yield "SIGNED_BY_TRUSTED_KEY" if others else "SIGNED_BY_OWN_KEY"
-    if _stamped(found, request):
+    assert found.envelope is not None
+    if stamped_at(found.stamp, found.envelope, request) is not None:
         yield "TIME_STAMPED"
     if request.challenge is not None:
         yield "ANSWERS_CHALLENGE"
@@ -178,14 +178,6 @@ def _properties(found: Verified, evidence: Evidence, request: Request) -> Iterat
         yield "OUTPUTS_RECOMPUTED"
     yield f"ASSURANCE_{evidence.assurance}"
     yield from _thresholds(evidence.verdict.thresholds)
-
-
-def _stamped(found: Verified, request: Request) -> bool:
-    assert found.envelope is not None
-    stamp = found.stamp
-    if not isinstance(stamp, Stamped):
-        return False
-    return signed_first(found.envelope, request.signers, stamp.at, request.revoked)
 
 
 def _thresholds(rows: Sequence[Threshold]) -> Iterator[str]:

@@ -20,6 +20,9 @@ from bench.printable import printable
 from bench.terms import Envelope
 
 NAMESPACE = "compute-evidence"
+# Whose challenges count, apart from whose reports: a vendor who could pose his own challenge would make his
+# report as fresh as he likes.
+CHALLENGES = "compute-evidence-challenge"
 # The principal of this machine's own key: unchanged since it was signed, nothing about by whom.
 SELF = "self"
 _NONE_REVOKED: frozenset[PublicKey] = frozenset()
@@ -99,7 +102,11 @@ def utc(time: datetime) -> str:
 
 
 def trusted(
-    signers: Sequence[Signer], key: PublicKey, at: datetime, revoked: frozenset[PublicKey] = _NONE_REVOKED
+    signers: Sequence[Signer],
+    key: PublicKey,
+    at: datetime,
+    revoked: frozenset[PublicKey] = _NONE_REVOKED,
+    namespace: str = NAMESPACE,
 ) -> Trusted | str:
     """Whom `key` stands for at the time `at` (with a time zone), or the reason why it is not trusted.
 
@@ -110,7 +117,7 @@ def trusted(
     if key in revoked:
         names = ", ".join(dict.fromkeys(printable(signer.principal) for signer in lines))
         return f"the key{' of ' if names else ''}{names} was revoked here"
-    reasons = [_reason(signer, at) for signer in lines]
+    reasons = [_reason(signer, at, namespace) for signer in lines]
     for signer, reason in zip(lines, reasons, strict=True):
         if reason is None:
             return Trusted(principal=signer.principal, fingerprint=key.fingerprint)
@@ -123,8 +130,9 @@ def add(
     key: PublicKey,
     valid_after: datetime | None = None,
     valid_before: datetime | None = None,
+    namespaces: Sequence[str] = (NAMESPACE,),
 ) -> bool:
-    """Enters `key` under `principal` for our namespace and time; False when it is there already.
+    """Enters `key` under `principal` for these namespaces and time; False when it is there already.
 
     The file (0600) is replaced as a whole. Raises UsageError for a name that the format cannot hold, for
     times in the wrong order and for a file that is wrong already or says other times, CannotMeasure when
@@ -139,17 +147,21 @@ def add(
     target = path.resolve()  # a link in a folder of settings stays a link
     before = read_small(target, missing=b"")
     signers = parse(_text(before, target), str(target))
-    same = [s for s in signers if s.principal == principal and s.key == key and _is_ours(s)]
-    if any((s.valid_after, s.valid_before) == (valid_after, valid_before) for s in same):
+    own = [s for s in signers if s.principal == principal and s.key == key]
+    for signer in own:
+        # A second line for the same could only widen what the first allows, never narrow it.
+        window = signer.valid_after, signer.valid_before
+        if window != (valid_after, valid_before) and any(_is_for(signer, name) for name in namespaces):
+            raise UsageError(
+                f"{principal} is trusted with this key already, for another time: line {signer.line} of "
+                f"{target}. Remove that line, then type the command again."
+            )
+    missing = [name for name in namespaces if not any(_is_for(signer, name) for signer in own)]
+    if not missing:
         return False
-    if same:  # a second line could only widen what the first allows, never narrow it
-        raise UsageError(
-            f"{principal} is trusted with this key already, for another time: line {same[0].line} of "
-            f"{target}. Remove that line, then type the command again."
-        )
     times = {"valid-after": valid_after, "valid-before": valid_before}
     limits = "".join(f',{name}="{_openssh(time)}"' for name, time in times.items() if time is not None)
-    _append(target, before, f'{principal} namespaces="{NAMESPACE}"{limits} {key.line}\n')
+    _append(target, before, f'{principal} namespaces="{",".join(missing)}"{limits} {key.line}\n')
     return True
 
 
@@ -173,6 +185,7 @@ def check_signatures(
     revoked: frozenset[PublicKey] = _NONE_REVOKED,
     *,
     first_at: datetime | None = None,
+    namespace: str = NAMESPACE,
 ) -> tuple[Trusted, ...]:
     """Who signed these bytes, of those trusted at `at`; each key once, in the order of the signatures.
 
@@ -188,7 +201,9 @@ def check_signatures(
     for index, signature in enumerate(envelope.signatures):
         key = next((key for key in keys if verify(key, signature.sig, message)), None)
         time = first_at if index == 0 and first_at is not None else at
-        answer = trusted(signers, key, time, revoked) if key else _unverified(signature.keyid, signers)
+        answer = (
+            trusted(signers, key, time, revoked, namespace) if key else _unverified(signature.keyid, signers)
+        )
         if key and isinstance(answer, Trusted):
             found[key] = answer
         else:
@@ -228,10 +243,10 @@ def _append(target: Path, before: bytes, line: str) -> None:
 # ----------------------------------------------------------------------------------------- reasons
 
 
-def _reason(signer: Signer, at: datetime) -> str | None:
+def _reason(signer: Signer, at: datetime, namespace: str) -> str | None:
     where = f"{printable(signer.principal)}, line {signer.line} of the trust store"
-    if not _is_ours(signer):
-        return f'the key ({where}) is for other namespaces, not "{NAMESPACE}"'
+    if not _is_for(signer, namespace):
+        return f'the key ({where}) is for other namespaces, not "{namespace}"'
     if signer.valid_after is not None and at < signer.valid_after:
         return f"the key ({where}) is valid only from {utc(signer.valid_after)} on"
     if signer.valid_before is not None and at > signer.valid_before:
@@ -259,8 +274,8 @@ def _claimed(keyid: str, key: PublicKey | None) -> str:
     return keyid if _FINGERPRINT.fullmatch(keyid) else f'unnamed key "{printable(keyid, limit=60)}"'
 
 
-def _is_ours(signer: Signer) -> bool:
-    return signer.namespaces is None or NAMESPACE in signer.namespaces
+def _is_for(signer: Signer, namespace: str) -> bool:
+    return signer.namespaces is None or namespace in signer.namespaces
 
 
 def _openssh(time: datetime) -> str:

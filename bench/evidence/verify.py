@@ -23,13 +23,14 @@ from bench.evidence import (
     statement,
     store,
     timestamp,
+    trust,
 )
 from bench.evidence.challenge import Posed
 from bench.evidence.keys import PublicKey
 from bench.evidence.ledger import Entry
 from bench.evidence.opened import require_opened
 from bench.evidence.timestamp import Stamped, Unchecked
-from bench.evidence.trust import SELF, Signer, Trusted, check_signatures
+from bench.evidence.trust import SELF, Signer, Trusted
 from bench.judge import catalog
 from bench.judge.conclusion import Conclusion, conclude, observed_in, profile_digests
 from bench.judge.verdict import METHODS
@@ -91,12 +92,13 @@ class Request:
 class Verified:
     """Filled step by step; `evidence` is set only from bytes whose signature was checked.
 
-    Where its challenge was not at hand, the level, the limits and the verdict in it are those that are left
-    without one.
+    `stamped_at` is when a time stamp shows that a trusted first signature existed. Where its challenge was
+    not at hand, the level, the limits and the verdict in it are those that are left without one.
     """
 
     envelope: Envelope | None = None
     stamp: Stamped | Unchecked | None = None
+    stamped_at: datetime | None = None
     signers: tuple[Trusted, ...] = ()
     evidence: Evidence | None = None
     rules: RuleSet | None = None
@@ -114,8 +116,10 @@ def verify(path: Path, request: Request, found: Verified) -> Iterator[Step]:
     number = envelope.report_number(signed)
     yield Step(number=1, code="envelope", values={"report": number, "signatures": len(signed.signatures)})
     found.stamp = timestamp.check(path, signed, request.roots)
-    at = found.stamp.at if isinstance(found.stamp, Stamped) else request.now
-    found.signers = check_signatures(signed, request.signers, at, request.revoked)
+    found.stamped_at = stamped_at(found.stamp, signed, request)
+    found.signers = trust.check_signatures(
+        signed, request.signers, request.now, request.revoked, first_at=found.stamped_at
+    )
     yield Step(number=2, code=_signature_code(found), values=_signature_values(found))
     evidence = statement.parse(signed.payload)
     yield Step(number=3, code="decoded", values={"format": evidence.format, "created": evidence.created})
@@ -143,11 +147,24 @@ def verify(path: Path, request: Request, found: Verified) -> Iterator[Step]:
         yield Step(number=9, code="plausible", values=values)
 
 
+def stamped_at(stamp: Stamped | Unchecked | None, signed: Envelope, request: Request) -> datetime | None:
+    """The stamp's time, where it was made for the signature of somebody who was trusted then.
+
+    Anybody can have any bytes stamped, and put them before a signature that is made later.
+    """
+    if not isinstance(stamp, Stamped):
+        return None
+    genuine = trust.signed_first(signed, request.signers, stamp.at, request.revoked)
+    return stamp.at if genuine else None
+
+
 def _signature_code(found: Verified) -> str:
-    own = all(signer.principal == SELF for signer in found.signers)
-    stamp = found.stamp
-    stamped = "" if stamp is None else "-stamped" if isinstance(stamp, Stamped) else "-stamp-unchecked"
-    return f"signed{'-by-self' if own else ''}{stamped}"
+    own = "-by-self" if all(signer.principal == SELF for signer in found.signers) else ""
+    if found.stamp is None:
+        return f"signed{own}"
+    if isinstance(found.stamp, Unchecked):
+        return f"signed{own}-stamp-unchecked"
+    return f"signed{own}-stamped" if found.stamped_at else f"signed{own}-stamp-of-others"
 
 
 def _signature_values(found: Verified) -> dict[str, Scalar]:
@@ -173,7 +190,7 @@ def _challenge_step(evidence: Evidence, request: Request, found: Verified) -> St
         posed,
         evidence,
         now=request.now,
-        received=_received(found.stamp, entry, report),
+        received=_received(found.stamped_at, entry, report),
         used_by=entry.report if entry else None,
         report=report,
     )
@@ -183,9 +200,9 @@ def _challenge_step(evidence: Evidence, request: Request, found: Verified) -> St
     return Step(number=5, code=known, values={**values, "expires": posed.challenge.expires})
 
 
-def _received(stamp: object, entry: Entry | None, report: str) -> datetime | None:
+def _received(stamped_at: datetime | None, entry: Entry | None, report: str) -> datetime | None:
     """When this very report is known to have existed: by a time stamp, or when its challenge was closed."""
-    times = [stamp.at] if isinstance(stamp, Stamped) else []
+    times = [] if stamped_at is None else [stamped_at]
     if entry is not None and entry.closed is not None and entry.report == report:
         times.append(challenge.moment(entry.closed))
     return min(times, default=None)

@@ -189,6 +189,13 @@ STEPS: Mapping[str, str] = {
     "signed": "signed by {who}",
     "signed-stamped": "signed by {who}; {authority} saw the signature at {at}",
     "signed-stamp-unchecked": "signed by {who}; the time stamp beside it is not checked: no root is pinned",
+    "signed-stamp-of-others": (
+        "signed by {who}; the time stamp beside it is for a first signature of somebody who is not trusted"
+    ),
+    "signed-by-self-stamp-of-others": (
+        "unchanged since it was signed by {who}; that says nothing about by whom. The time stamp beside it "
+        "is for a first signature of somebody who is not trusted"
+    ),
     "signed-by-self": "unchanged since it was signed by {who}; that says nothing about by whom",
     "signed-by-self-stamped": (
         "unchanged since it was signed by {who}, as {authority} saw at {at}; that says nothing about by whom"

@@ -28,7 +28,11 @@ from bench.terms import Evidence
 from bench.units import format_seconds
 
 HEAVY = ("torch", "onnxruntime", "onnx", "matplotlib")
-COMMANDS = ("run", "devices", "verify", "show", "rules", "key", "key new", "key show", "key trust")
+COMMANDS = (
+    *("run", "devices", "verify", "show", "rules", "sign", "stamp"),
+    *("key", "key new", "key show", "key trust", "key revoke"),
+    *("challenge", "challenge new", "challenge show", "challenge list", "challenge close"),
+)
 
 # As if the packages of the extra [measure] were not installed: no finder finds them.
 WITHOUT_HEAVY = f"""
@@ -364,7 +368,10 @@ def test_a_key_is_made_shown_and_never_overwritten(bench: Program) -> None:
     assert told == {
         "key": fingerprint,
         "path": str(file),
-        "trusted": [{"principal": "self", "fingerprint": fingerprint}],
+        "trusted": [
+            {"principal": "self", "fingerprint": fingerprint, "validAfter": None, "validBefore": None}
+        ],
+        "revoked": [],
     }
 
 

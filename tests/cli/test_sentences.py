@@ -48,7 +48,7 @@ NO_CODES = {
     *("channels-last", "row-major", "logical-cpus", "threads-usable", "threads-affinity", "instruction-sets"),
     *("cert-authority", "valid-after", "valid-before", "ssh-ed25519", "ecdsa-sha2-nistp256"),
     *("compute-evidence", "utf-8", "tw-ai-hardware-2024", "cores-usable", "energy-package"),
-    *("cpu-family", "cpu-part", "ecdsa-p256", "tsa-roots"),
+    *("cpu-family", "cpu-part", "ecdsa-p256", "tsa-roots", "compute-evidence-challenge"),
     # Names of diagnostics, and of the chain that a clock is measured by.
     *("cold-caches", "one-thread", "other-pool", "imul-chain"),
 }
@@ -226,7 +226,7 @@ def step_codes() -> set[str]:
     return argument("Step", 1) | signed | chosen | {verify.NOT_GIVEN}
 
 
-STAMPS = ("", "-stamped", "-stamp-unchecked")
+STAMPS = ("", "-stamped", "-stamp-unchecked", "-stamp-of-others")
 
 
 def limit_codes() -> set[str]:

@@ -228,6 +228,25 @@ def test_a_verdict_is_read_by_who_trusts_the_auditor(bench: Program, file: Path)
     assert [signer.principal for signer in checked.signers] == ["auditor"]
 
 
+def test_show_prints_a_verdict_whose_signature_is_trusted_and_no_other(
+    bench: Program, file: Path, tmp_path: Path
+) -> None:
+    assert bench("sign", "--verdict", file).code == 0
+    verdict = bench.folder / "run.verdict.json"
+    shown = bench("show", verdict)
+    assert (shown.code, shown.err) == (0, "")
+    assert "COMPUTE_EVIDENCE_VALID" in shown.out
+    told = bench("show", verdict, "--json").json
+    assert "COMPUTE_EVIDENCE_ASSURANCE_A0" in told["properties"]
+    stranger = Program(home=tmp_path / "stranger", folder=tmp_path)
+    said = stranger("show", verdict)
+    assert (said.code, said.out) == (5, "")
+    assert "step 2: no signature can be trusted" in one_line(said.err)
+    checked = bench("verify", verdict)
+    assert checked.code == 4
+    assert "its predicateType is https://in-toto.io/attestation/svr/v0.1" in one_line(checked.err)
+
+
 def test_openssl_verifies_a_verdict_signed_with_p256(bench: Program, file: Path, needs_program: Any) -> None:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
 

@@ -175,7 +175,9 @@ def test_an_auditor_who_is_not_trusted_here_poses_nothing(
     file: Path, key: SigningKey, p256_key: SigningKey
 ) -> None:
     for store in ((), signers(p256_key)):
-        with pytest.raises(SignatureNotTrusted, match=r"bench key trust AUDITOR auditor\.pub") as caught:
+        with pytest.raises(
+            SignatureNotTrusted, match=r"bench key trust --auditor AUDITOR auditor\.pub"
+        ) as caught:
             challenge.read(file, store, NOW)
         assert str(file) in str(caught.value)
         assert key.fingerprint in str(caught.value)

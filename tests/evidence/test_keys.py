@@ -1,3 +1,4 @@
+import base64
 import os
 import stat
 import subprocess
@@ -11,7 +12,7 @@ from builders import p256_file
 
 from bench.errors import CannotMeasure, UsageError
 from bench.evidence import keys
-from bench.evidence.keys import KeyType, SigningKey, passphrase_source
+from bench.evidence.keys import KeyType, PublicKey, SigningKey, parse_public, passphrase_source, verify
 
 FindProgram = Callable[[str, str], str]
 
@@ -388,3 +389,60 @@ def test_importing_the_room_loads_no_heavy_library() -> None:
         [sys.executable, "-c", program], check=True, capture_output=True, text=True, env=environment
     )
     assert done.stdout == "[]\n"
+
+
+# ------------------------------------------------------------------------- keys that nobody holds
+
+P = 2**255 - 19
+D = -121665 * pow(121666, -1, P) % P
+
+Point = tuple[int, int]
+
+
+def added(a: Point, b: Point) -> Point:
+    """The sum of two points of edwards25519 (RFC 8032, section 5.1.4, in affine coordinates)."""
+    product = D * a[0] * b[0] * a[1] * b[1] % P
+    x = (a[0] * b[1] + b[0] * a[1]) * pow(1 + product, -1, P) % P
+    return x, (a[1] * b[1] + a[0] * b[0]) * pow(1 - product, -1, P) % P
+
+
+def points_at(y: int) -> list[Point]:
+    """The points with this y (RFC 8032, section 5.1.3)."""
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if x * x % P != square:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    return [(x, y), (P - x, y)] if x * x % P == square else []
+
+
+def spelled_ed25519(number: int) -> str:
+    point = number.to_bytes(32, "little")
+    blob = b"\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20" + point
+    return f"ssh-ed25519 {base64.b64encode(blob).decode()}"
+
+
+def test_the_points_refused_are_those_whose_eightfold_is_the_neutral_one() -> None:
+    points = {(x % P, y) for y in keys._SMALL_ORDER for x, y in points_at(y)}
+    assert len(points) == 8
+    for point in points:
+        eightfold = point
+        for _ in range(3):
+            eightfold = added(eightfold, eightfold)
+        assert eightfold == (0, 1)
+
+
+@pytest.mark.parametrize("y", [*sorted(keys._SMALL_ORDER), P, P + 1], ids=hex)
+@pytest.mark.parametrize("sign", [0, 1 << 255])
+def test_a_key_under_which_one_signature_fits_every_message_is_refused(y: int, sign: int) -> None:
+    """Whether OpenSSL would take it or not, in either sign and also where y is spelled beyond the field."""
+    with pytest.raises(UsageError, match=r"a signature by it fits every message|not a ssh-ed25519 key"):
+        parse_public(spelled_ed25519(y | sign), "here")
+
+
+def test_without_the_refusal_such_a_signature_would_be_accepted() -> None:
+    """R and the key are the neutral point, s is zero: s B = R + h A whatever the message."""
+    neutral = (1).to_bytes(32, "little")
+    blob = b"\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20" + neutral
+    forged = PublicKey(kind="ssh-ed25519", blob=blob)
+    assert verify(forged, neutral + bytes(32), b"any message")
+    assert verify(forged, neutral + bytes(32), b"any other")

@@ -108,12 +108,12 @@ def answering(answered: Answered, evidence: Evidence, to: Posed, folder: Path) -
 def refused(answered: Answered, challenge_file: Path, report: Path, words: str) -> None:
     said = answered.auditor("verify", "--challenge", challenge_file, report)
     assert said.code == 6
-    assert "step 5: challenge " in forging_line(said)
+    assert "step 5: challenge " in line(said)
     assert words in said.err
     assert "valid" not in said.out
 
 
-def forging_line(said: Said) -> str:
+def line(said: Said) -> str:
     lines = said.err.splitlines()
     assert len(lines) == 1
     return lines[0]
@@ -155,7 +155,7 @@ def test_a_second_use_is_refused(
     ledger.close(evidence.nonce, sha256(b"an earlier report").hexdigest(), datetime.now(UTC))
     said = auditor("verify", "--challenge", answered.challenge, answered.made.file)
     assert said.code == 6
-    assert "was used up by report " in forging_line(said)
+    assert "was used up by report " in line(said)
 
 
 def test_a_report_without_a_challenge_is_refused_where_one_was_posed(
@@ -164,7 +164,7 @@ def test_a_report_without_a_challenge_is_refused_where_one_was_posed(
     report = forging.built(answered.made, forging.concluded(evidence, challenge=None, openings=()))
     said = answered.auditor("verify", "--challenge", answered.challenge, forging.write(tmp_path, "a", report))
     assert said.code == 6
-    assert "the report answers no challenge" in forging_line(said)
+    assert "the report answers no challenge" in line(said)
 
 
 # ------------------------------------------------------------------------------------- openings
@@ -231,7 +231,7 @@ def test_an_opening_that_does_not_hold_is_refused_at_step_7(
     forged = forging.write(tmp_path, "forged", forging.built(answered.made, with_opening(evidence, edit)))
     said = answered.auditor("verify", forged)
     assert said.code == 4
-    assert "step 7: " in forging_line(said)
+    assert "step 7: " in line(said)
     assert words in said.err
 
 
@@ -295,3 +295,85 @@ def test_samples_that_tell_other_last_launches_are_refused(
     said = answered.auditor("verify", forging.write(tmp_path, "a", forging.built(answered.made, forged)))
     assert said.code == 4
     assert "step 7: " in said.err or "step 6: " in said.err
+
+
+# ------------------------------------------------------------------------------------- whose challenge
+
+
+def test_a_challenge_that_the_vendor_posed_to_himself_is_not_trusted(
+    answered: Answered, tmp_path: Path
+) -> None:
+    """His key is trusted for reports, and not for challenges: else he would be as fresh as he likes."""
+    now = datetime.now(UTC)
+    signers = trust.read(answered.auditor.home / "allowed_signers")
+    asked = challenge.read(answered.challenge, signers, now).challenge
+    own = challenge.sign(asked, keys.load(answered.vendor.home / "key"))
+    file = tmp_path / "own-challenge.json"
+    file.write_bytes(envelope.to_json(own))
+    said = answered.auditor("verify", "--challenge", file, answered.made.file)
+    assert said.code == 5
+    assert 'is for other namespaces, not "compute-evidence-challenge"' in line(said)
+    assert said.out == ""
+
+
+def test_a_vendor_who_does_not_trust_the_auditor_for_challenges_answers_none(
+    answered: Answered, tmp_path: Path
+) -> None:
+    vendor = Program(home=tmp_path / "vendor", folder=tmp_path)
+    auditor_key = answered.auditor.home / "key.pub"
+    assert vendor("key", "new").code == 0
+    assert vendor("key", "trust", "auditor", auditor_key).code == 0
+    said = vendor("run", "--quick", "--challenge", answered.challenge)
+    assert said.code == 5
+    assert "bench key trust --auditor AUDITOR auditor.pub" in line(said)
+    assert vendor("key", "trust", "--auditor", "auditor", auditor_key).code == 0
+    assert vendor("key", "trust", "--auditor", "auditor", auditor_key).out.startswith("already trusted")
+
+
+# ------------------------------------------------------------------------------------- run
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--precision", "fp32"), "the challenge asks for fp64, --precision for fp32"),
+        (("--repeat", "2"), "--challenge and --repeat exclude each other"),
+    ],
+)
+def test_what_is_typed_against_the_challenge_is_refused_before_measuring(
+    answered: Answered, words: tuple[str, ...], reason: str, tmp_path: Path
+) -> None:
+    vendor = Program(home=answered.vendor.home, folder=tmp_path)
+    said = vendor("run", "--quick", "--challenge", answered.challenge, *words)
+    assert said.code == 2
+    assert reason in said.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "reason"),
+    [
+        (
+            {"issued": "2026-01-01T00:00:00Z", "expires": "2026-01-02T00:00:00Z"},
+            6,
+            "has expired at 2026-01-02T00:00:00Z",
+        ),
+        ({"device": "Another processor"}, 6, "is for the device Another processor, and what is measured is"),
+        ({"sustain_s": 60}, 2, "the challenge asks for windows held for 1 min"),
+        (
+            {"rules": Digest(name="tw-ai-hardware-2024", sha256="0" * 64)},
+            2,
+            "the challenge is about rule set",
+        ),
+    ],
+    ids=["expired", "another device", "held for longer", "another rule set"],
+)
+def test_a_challenge_that_this_run_cannot_answer_is_refused_before_measuring(
+    answered: Answered, changes: dict[str, Any], code: int, reason: str, tmp_path: Path
+) -> None:
+    file, _ = posed(answered, tmp_path, **changes)
+    vendor = Program(home=answered.vendor.home, folder=tmp_path)
+    said = vendor("run", "--quick", "--challenge", file)
+    assert said.code == code
+    assert reason in line(said)
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
