@@ -15,6 +15,9 @@ test: $(VENV)/installed-test
 exploits: $(VENV)/installed-test
 	$(BIN)/python -m pytest tests/exploits
 
+mutations: $(VENV)/installed-test
+	BENCH_TEST_MUTATIONS=many $(BIN)/python -m pytest tests/properties
+
 check: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

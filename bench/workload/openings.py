@@ -37,6 +37,9 @@ CONFIDENCE = 0.999
 _GRINDING_BITS = 64
 # Elements of a matrix that are drawn or multiplied at a time: 32 MB in float64.
 _BLOCK = 1 << 22
+# Of the first operand's rows, for each part of which the second operand is drawn anew: of a convolution
+# fewer, as for each of its elements half a dozen indices are computed.
+_LEFT, _LEFT_CONV = 1 << 23, 1 << 20
 _DIGEST = 32
 
 
@@ -250,8 +253,8 @@ def _right_leaves(
 ) -> Iterator[tuple[int, bytes]]:
     """The digest of each drawn leaf, from outputs computed here."""
     height, _ = implicit_gemm(workload.shape)
-    # So many rows at a time that neither they nor what is computed of them takes much memory.
-    step = max(1, _BLOCK // reduction(workload.shape))
+    most = _LEFT_CONV if isinstance(workload.shape, ConvShape) else _LEFT
+    step = max(1, most // reduction(workload.shape))
     for first in range(0, len(places), step):
         some = places[first : first + step]
         pool_rows = np.array([offsets[place // height] for place in some], dtype=np.int64)

@@ -237,7 +237,7 @@ def test_show_prints_a_verdict_whose_signature_is_trusted_and_no_other(
     assert (shown.code, shown.err) == (0, "")
     assert "COMPUTE_EVIDENCE_VALID" in shown.out
     told = bench("show", verdict, "--json").json
-    assert "COMPUTE_EVIDENCE_ASSURANCE_A0" in told["properties"]
+    assert "COMPUTE_EVIDENCE_ASSURANCE_A0" in told["statement"]["predicate"]["properties"]
     stranger = Program(home=tmp_path / "stranger", folder=tmp_path)
     said = stranger("show", verdict)
     assert (said.code, said.out) == (5, "")
