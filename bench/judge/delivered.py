@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from bench.judge import disturbance
-from bench.judge.ceiling import NO_CLOCK, ceiling
+from bench.judge.ceiling import NO_CLOCK, ceiling, exceeds
 from bench.judge.energy import Consumed, energy
 from bench.judge.roofline import roof
 from bench.measure import stats
@@ -57,9 +57,13 @@ _STEAL = 0.02
 # 40 % of one core in two is well above it.
 _FOREIGN = 0.05
 
-# An 8-bit output does not show its accumulator. A rate this many times the device's own best fp32 rate
-# shows integers all the same: no fp32 unit is half idle in a good GEMM (shares of 0.9 in trials).
-_SHOWS_INTEGERS = 2.0
+# An 8-bit output does not show its accumulator. A rate above what the device can do in any of these shows
+# integers all the same: each holds 8-bit integers, and their products with an fp32 accumulator, exactly.
+_FLOATING = ("fp32", "bf16", "fp16")
+
+# The processors cannot have been busy, and their time stolen, for longer than the run took; ticks are 10 ms.
+_MOST_TAKEN = 1.05
+_LEAST_TAKEN_NS = NS_PER_S
 
 # A half-width above this share says that something made the visits differ.
 _WIDE = 0.05
@@ -102,7 +106,9 @@ def deliver(
         _row(m, _device(devices, m), findings, surroundings)
         for m, findings in zip(measurements, found, strict=True)
     ]
-    rows = [_admit_unseen(row, rows) for row in rows]
+    rows = [
+        _admit_unseen(row, m, _device(devices, m), clock) for row, m in zip(rows, measurements, strict=True)
+    ]
     return Result(
         rows=tuple(rows),
         figures=tuple(_figures(rows)),
@@ -155,7 +161,7 @@ def _row(
     measured = _arithmetic(measurement)
     reason = failures[0] if failures else _shortfall(measurement, figure, measured)
     rates = stats.sample_rates(measurement.counted, ops) if figure else []
-    most, unknown = _ceiling(measurement, device, around.clock)
+    most, unknown = _ceiling(measurement, device, around.clock, workload.precision)
     above = roof(measurement.cost, most, around.memory, device.selector) if figure else None
     used = _energy(measurement, around.telemetry) if figure else Consumed(energy=None, reason="no-figure")
     return Delivered(
@@ -182,13 +188,15 @@ def _row(
     )
 
 
-def _ceiling(measurement: Measurement, device: Device, clock: Fact) -> tuple[float | None, str | None]:
-    """What the device can do at most at the clock that its cores ran at right after the row's windows."""
+def _ceiling(
+    measurement: Measurement, device: Device, clock: Fact, name: str
+) -> tuple[float | None, str | None]:
+    """What the device can do at most in a precision, at its cores' clock right after the row's windows."""
     measured = [visit.clocks_hz for visit in measurement.counted if visit.clocks_hz]
     if clock.value is None or not measured:
         return None, clock.reason or "clock-not-measured"
     mean = tuple(sum(hertz) / len(hertz) for hertz in zip(*measured, strict=True))
-    most, unknown = ceiling(device, measurement.workload.precision, mean)
+    most, unknown = ceiling(device, name, mean)
     return (None if most is None else stats.rounded(most)), unknown
 
 
@@ -239,16 +247,18 @@ def _checked(measurement: Measurement) -> bool:
     return timed.real_compared > 0 or not operands.has_reals(measurement.workload)
 
 
-def _admit_unseen(row: Delivered, rows: Sequence[Delivered]) -> Delivered:
-    """Let a row with an unseen accumulator count where its rate alone shows integer arithmetic."""
+def _admit_unseen(row: Delivered, measurement: Measurement, device: Device, clock: Fact) -> Delivered:
+    """Let a row with an unseen accumulator count where its rate alone shows integer arithmetic.
+
+    The device's ceilings decide and not its own floating-point rates, which its owner could have slower.
+    """
     if row.reason != "accumulator-unseen" or row.estimate is None:
         return row
-    floating = [
-        r.estimate.value
-        for r in rows
-        if r.counts and r.estimate and (r.device, r.precision) == (row.device, "fp32")
-    ]
-    if not floating or row.estimate.low < _SHOWS_INTEGERS * max(floating):
+    floating = [_ceiling(measurement, device, clock, name) for name in _FLOATING]
+    # A ceiling with a reservation may be too low, and would admit what it should not.
+    known = [most for most, reservation in floating if most is not None and reservation is None]
+    doubtful = any(reason not in (None, "no-instruction-known") for _, reason in floating)
+    if doubtful or not known or not exceeds(row.estimate.low, max(known)):
         return row
     return replace(row, counts=True, reason=None)
 
@@ -302,7 +312,7 @@ def _row_findings(measurement: Measurement, device: Device, telemetry: Telemetry
         yield Finding(
             subject=row, status="info", code="shapes-without-room", numbers={"shapes": without_room}
         )
-    yield from _timing_findings(measurement, device)
+    yield from _timing_findings(measurement, device, telemetry)
     yield from _disturbed_findings(measurement, device, telemetry)
 
 
@@ -317,7 +327,7 @@ def _opening_findings(measurement: Measurement, openings: Sequence[Opening]) -> 
             )
 
 
-def _timing_findings(measurement: Measurement, device: Device) -> Iterator[Finding]:
+def _timing_findings(measurement: Measurement, device: Device, telemetry: Telemetry) -> Iterator[Finding]:
     visits = measurement.stays
     samples = [sample for visit in visits for sample in visit.samples]
     if not samples:
@@ -334,6 +344,7 @@ def _timing_findings(measurement: Measurement, device: Device) -> Iterator[Findi
     raw = sum(sample.raw_ns for sample in samples)
     if abs(raw - host) > _CLOCKS * host:
         yield finding("failure", "clocks-disagree", host_ns=host, raw_ns=raw)
+    yield from _taken_findings(finding, telemetry, device)
     yield from _device_clock_findings(finding, visits)
     yield from _cpu_time_findings(finding, samples, host, device)
     unsettled = sum(visit.settle_ended == "settle-limit" for visit in visits)
@@ -343,6 +354,19 @@ def _timing_findings(measurement: Measurement, device: Device) -> Iterator[Findi
     figure = estimate(measurement)
     if figure is not None and stats.half_width(figure) > _WIDE:
         yield finding("warning", "wide-interval", half_width=stats.rounded(stats.half_width(figure)))
+
+
+def _taken_findings(
+    finding: Callable[..., Finding], telemetry: Telemetry, device: Device
+) -> Iterator[Finding]:
+    """The processors' ticks are the kernel's: they tell on a clock that is slowed with all others."""
+    cpus, readings = device.fact("threads-affinity"), telemetry.readings
+    if device.family != "cpu" or not isinstance(cpus, int) or len(readings) < 2:
+        return
+    whole = readings[0].at_ns, readings[-1].at_ns
+    share = disturbance.taken([whole], readings, cpus)
+    if share is not None and share > _MOST_TAKEN and whole[1] - whole[0] >= _LEAST_TAKEN_NS:
+        yield finding("failure", "processors-exceed-elapsed", share=stats.rounded(share), cpus=cpus)
 
 
 def _drift_findings(finding: Callable[..., Finding], measurement: Measurement) -> Iterator[Finding]:

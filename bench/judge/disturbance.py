@@ -25,6 +25,11 @@ def stolen(windows: Sequence[Window], readings: Sequence[Reading], cpus: int) ->
     return _share(windows, readings, cpus, lambda reading: reading.steal_us)
 
 
+def taken(windows: Sequence[Window], readings: Sequence[Reading], cpus: int) -> float | None:
+    """The share of these windows' time in which `cpus` CPUs were busy or stolen; None as for `stolen`."""
+    return _share(windows, readings, cpus, lambda reading: reading.busy_us + reading.steal_us)
+
+
 def foreign(windows: Sequence[Window], readings: Sequence[Reading], cpus: int) -> float | None:
     """The share of these windows' time on `cpus` CPUs that other processes and the kernel's own work used.
 

@@ -43,6 +43,10 @@ FINDINGS: Mapping[str, str] = {
         "{cpus} processors gave {cpu_ns} ns of CPU time in {host_ns} ns: the clock cannot be believed, "
         "no figure."
     ),
+    "processors-exceed-elapsed": (
+        "The {cpus} processors were busy or stolen for {share} of the run's time, by the kernel's own count: "
+        "the clock cannot be believed, no figure."
+    ),
     "work-elsewhere": (
         "The process was busy for {share} of the time only: something else than this processor did the "
         "work, no figure."

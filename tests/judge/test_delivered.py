@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import scripted_device
 from scripted_device import FP32, INT8, MS, device, workload
+from test_ceiling import recorded, without
 
 from bench.judge.delivered import Result, deliver
 from bench.measure import stats
@@ -14,6 +15,8 @@ from bench.terms import (
     ConvShape,
     Cost,
     Delivered,
+    Device,
+    Fact,
     Finding,
     Form,
     GemmShape,
@@ -187,41 +190,54 @@ def test_a_refused_row_without_any_measurement_is_reported_with_its_reason() -> 
 # --------------------------------------------------------------------------------- the unseen accumulator
 
 
-def unseen(tera: float, fp32: Measurement | None) -> Delivered:
-    quantised = measurement(QDQ, kernel="qdq", visits=at(tera))
-    rows = judged(quantised, *([fp32] if fp32 else [])).rows
-    return rows[0]
+# Two AMX cores at 3 GHz can do 0.384 TFLOPS in fp32, 0.768 in fp16 and 6.144 in bf16.
+XEON = recorded("xeon-vm-2cpu", {0, 1})
+CLOCK = Fact(name="clock", value="a-chain/3-cycles/intel-golden-cove", source="numba")
 
 
-def test_an_8_bit_output_at_twice_the_fp32_rate_shows_integers_and_counts() -> None:
-    row = unseen(2.0, measurement(visits=(STEADY,) * 5))
+def unseen(*tera: float, processor: Device = XEON, clock: Fact = CLOCK, hertz: int = 3 * 10**9) -> Delivered:
+    visits = tuple(replace(visit, clocks_hz=(hertz, hertz)) for rate in tera for visit in at(rate, 5))
+    quantised = measurement(QDQ, kernel="qdq", visits=visits)
+    return deliver([processor], [quantised], scripted_device.telemetry(), clock=clock).rows[0]
+
+
+def test_an_8_bit_output_above_every_floating_ceiling_shows_integers_and_counts() -> None:
+    row = unseen(6.3)
     assert row.measured == "int8-accumulator-unseen"
     assert (row.counts, row.reason) == (True, None)
 
 
-def test_an_8_bit_output_below_twice_the_fp32_rate_does_not_count() -> None:
-    row = unseen(1.98, measurement(visits=(STEADY,) * 5))
+def test_an_8_bit_output_within_the_ceiling_of_bf16_does_not_count() -> None:
+    """Products of 8-bit integers are exact in bf16 with an fp32 accumulator."""
+    row = unseen(6.2)
     assert (row.counts, row.reason) == (False, "accumulator-unseen")
 
 
-def test_the_lower_end_of_the_interval_must_reach_twice_the_fp32_rate() -> None:
-    quantised = measurement(QDQ, kernel="qdq", visits=(*at(2.0, 3), *at(2.4, 3)))
-    row = judged(quantised, measurement()).rows[0]
+def test_without_tiles_the_ceiling_of_fp16_is_what_counts() -> None:
+    hidden = without(XEON, "amx_tile", "amx_bf16", "amx_int8")
+    assert unseen(0.79, processor=hidden).counts
+    assert not unseen(0.77, processor=hidden).counts
+
+
+def test_the_lower_end_of_the_interval_must_exceed_the_ceiling() -> None:
+    row = unseen(6.0, 7.2)
     assert row.estimate is not None
-    assert row.estimate.value > 2 * TERA > row.estimate.low
+    assert row.estimate.value > 6.3 * TERA > row.estimate.low
     assert not row.counts
 
 
-def test_an_8_bit_output_beside_no_fp32_figure_does_not_count() -> None:
-    wrong = measurement(before=replace(RIGHT, wrong=1))
-    assert unseen(50.0, None).reason == "accumulator-unseen"
-    assert unseen(50.0, wrong).reason == "accumulator-unseen"
+def test_an_8_bit_output_does_not_count_where_no_ceiling_is_known_or_it_may_be_too_low() -> None:
+    nobody = replace(XEON, name="A processor of nobody's", facts=device().facts)
+    unclocked = Fact(name="clock", value=None, source="numba", reason="not-installed")
+    quota = recorded("epyc-quota-v2-8cpu", set(range(8)))
+    for row in (unseen(50.0, processor=nobody), unseen(50.0, clock=unclocked), unseen(50.0, processor=quota)):
+        assert (row.counts, row.reason) == (False, "accumulator-unseen")
 
 
-def test_the_best_fp32_row_is_what_an_8_bit_output_is_held_against() -> None:
-    slow, fast = measurement(kernel="slow"), measurement(kernel="fast", visits=at(1.5))
-    rows = judged(measurement(QDQ, kernel="qdq", visits=at(2.5)), slow, fast).rows
-    assert [row.counts for row in rows] == [False, True, True]
+def test_fp32_rows_of_the_run_say_nothing_about_an_8_bit_output() -> None:
+    """Their owner could have them slower than they are."""
+    quantised = measurement(QDQ, kernel="qdq", visits=at(50.0))
+    assert judged(quantised, measurement(visits=at(0.001))).rows[0].reason == "accumulator-unseen"
 
 
 # ---------------------------------------------------------------------------------- the device's figure
@@ -514,3 +530,33 @@ def test_a_held_row_that_was_wrong_while_it_was_held_is_no_figure() -> None:
 def test_a_held_window_does_not_stand_in_for_visits() -> None:
     row = only(measurement(visits=at(1.0, visits=2), held=held_at(1.0)))
     assert (row.counts, row.reason) == (False, "too-few-visits")
+
+
+# ------------------------------------------------------------------------- the kernel's own count of time
+
+
+def taken(busy_us: int, steal_us: int = 0, *, seconds: float = 10.0) -> Result:
+    """A row of two CPUs in a run over which the kernel counted so much."""
+    end = round(seconds * 1e9)
+    readings = (
+        Reading(at_ns=0, busy_us=0, own_us=0, steal_us=0),
+        Reading(at_ns=end, busy_us=busy_us, own_us=0, steal_us=steal_us),
+    )
+    return deliver([device()], [measurement()], scripted_device.telemetry(*readings))
+
+
+def test_processors_busy_for_longer_than_the_run_took_tell_on_its_clock() -> None:
+    result = taken(26_600_000)
+    (finding,) = [found for found in result.findings if found.code == "processors-exceed-elapsed"]
+    assert (finding.status, finding.numbers) == ("failure", {"share": 1.33, "cpus": 2})
+    assert result.rows[0].reason == "processors-exceed-elapsed"
+    assert taken(10_000_000, 12_000_000).rows[0].reason == "processors-exceed-elapsed"
+
+
+def test_processors_that_were_busy_all_the_time_are_no_finding() -> None:
+    assert taken(20_000_000).rows[0].counts
+    assert taken(12_000_000, 8_500_000).rows[0].counts
+
+
+def test_a_run_too_short_for_the_kernels_ticks_accuses_nobody() -> None:
+    assert taken(2_000_000, seconds=0.9).rows[0].counts
