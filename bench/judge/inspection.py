@@ -13,7 +13,7 @@ from bench.terms import Fact, Finding, Inspection, Scalar
 # The system call and the vDSO round to a nanosecond each and take a change of the clock's rate at slightly
 # different moments. A timer scaled by a thousandth since the process began is off by a hundred times this.
 _OFF_NS = 10_000
-# As between the clocks of a sample (judge/delivered): time keeping slews by 0.05 %, after a wrong start by
+# As between the clocks of a sample (judge/findings): time keeping slews by 0.05 %, after a wrong start by
 # up to a tenth, and that is worth a word.
 _OFF_PPM = 10_000
 

@@ -151,7 +151,7 @@ def reason_codes() -> set[str]:
         *("roof_reason", "energy_reason"),
     }
     found = clock_codes()
-    for room in ("verdict", "delivered", "ceiling", "energy"):
+    for room in ("verdict", "delivered", "rows", "ceiling", "energy"):
         found |= returned(f"bench/judge/{room}.py")
     for name in ("Delivered", "Figure", "BorneOut", "Threshold", "Consumed"):
         for call in calls(name):
