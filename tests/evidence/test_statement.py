@@ -30,11 +30,25 @@ def test_it_is_an_in_toto_statement_that_fits_the_schema(evidence: Evidence) -> 
     jsonschema.Draft202012Validator(schema()).validate(statement)
 
 
-def test_subjects_are_what_anyone_can_compute_from_the_file(evidence: Evidence) -> None:
-    def digest(value: object) -> str:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+def digest(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
+
+def test_a_held_window_is_a_subject_of_its_own(evidence: Evidence) -> None:
+    row, other = evidence.measurements
+    held = replace(evidence, measurements=(replace(row, held=row.visits[1]), other))
+    statement = plain(build(held))
+    subjects = {s["name"]: s["digest"]["sha256"] for s in statement["subject"]}
+    assert subjects["held/cpu/torch_gemm/fp32/mm"] == digest(
+        statement["predicate"]["measurements"][0]["held"]
+    )
+    statement["predicate"]["measurements"][0]["held"]["samples"]["hostNs"] = "1 1 1"
+    with pytest.raises(EvidenceInvalid, match=re.escape("predicate: held/cpu/torch_gemm/fp32/mm.")):
+        parse(to_bytes(statement))
+
+
+def test_subjects_are_what_anyone_can_compute_from_the_file(evidence: Evidence) -> None:
     statement = plain(build(evidence))
     predicate = statement["predicate"]
     assert {s["name"]: s["digest"] for s in statement["subject"]} == {

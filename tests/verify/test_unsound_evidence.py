@@ -5,7 +5,6 @@ refused here is at odds with the nonce, the ladder, the plan, or with the device
 """
 
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -740,12 +739,3 @@ def test_without_the_backends_the_same_rows_are_expected(
     for package in ("torch", "onnxruntime", "onnx"):
         monkeypatch.setitem(sys.modules, package, None)
     soundness.require_sound(evidence)
-
-
-def test_soundness_of_a_default_runs_samples_takes_little_time(evidence: Evidence) -> None:
-    """18 rows of 6 visits of 45 samples, drawn in far less than a tenth of a second."""
-    workload = evidence.measurements[the_row(evidence)].workload
-    begun = time.process_time()
-    for _ in range(18):
-        sampling.all_on_reals(workload, [45] * 6)
-    assert time.process_time() - begun < 0.1
