@@ -142,6 +142,9 @@ class Run:
                 measuring.hold(self._best())
             if not self.plan.quick:
                 self._diagnose()
+            if self.plan.challenge is not None:
+                self.progress.stage("openings")
+                self._open(self.plan.challenge.challenge.skipped_share)
             # Within the try: a signal comes before this, and is caught here, or waits.
             self.hold()
         except KeyboardInterrupt:
@@ -181,7 +184,8 @@ class Run:
         assert self._recorder is not None
         measurements = [row.measurement() for row in self._rows]
         telemetry = self._recorder.snapshot()
-        figures = deliver(self.plan.devices, measurements, telemetry, openings=opened).figures
+        clock = self._core_clock.fact
+        figures = deliver(self.plan.devices, measurements, telemetry, clock=clock, openings=opened).figures
         best = {(figure.device, figure.row) for figure in figures}
         return [row for row in self._rows if (row.workload.device, row.workload.row) in best]
 
@@ -196,9 +200,6 @@ class Run:
         # Only now has all been loaded that the run needed.
         facts = (*self._inspection.facts, *inspect.unread())
         self._inspection = Inspection(facts=facts, libraries=inspect.libraries())
-        if self.plan.challenge is not None and not interrupted:
-            self.progress.stage("openings")
-            self._open(self.plan.challenge.challenge.skipped_share)
         evidence, signed = self._sign(measuring.schedule, interrupted=interrupted, meter=meter)
         return self._finish(signed, whole=not interrupted), evidence, signed
 

@@ -754,6 +754,8 @@ class Challenge:
 class Coverage:
     """How much of a row's work an opening covers: `committed` of the `timed` launches.
 
+    Launches read windows of one pool, so that the rows of two of them may be the same in part.
+
     Whoever left out `skipped_share` of the committed rows, and tried 2^64 commitments for one that would
     hide it, is caught with probability `confidence`.
     """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bench.evidence.keys import SigningKey
     from bench.evidence.ledger import Entry
     from bench.evidence.verify import Request
-    from bench.terms import Challenge
+    from bench.terms import Challenge, Evidence
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _LONGEST_PATH = 4096
@@ -364,13 +364,24 @@ def close(
         found = follow(file, replace(request, challenge=ledger.posed(entry)), lambda _step: None)
         assert found.evidence is not None
         assert found.envelope is not None
+        _require_a1(entry, found.evidence)
         report = hashlib.sha256(found.envelope.payload).hexdigest()
         fresh = ledger.close(entry.nonce, report, request.now)
     except (EvidenceInvalid, SignatureNotTrusted, ChallengeRefused) as error:
         error.args = (f"{file}: step {error.step}: {error}",)
         raise
     what = f"challenge {entry.number} is {'now' if fresh else 'already'} used up by report {report[:12]}"
-    say(f"{what}, assurance {found.evidence.assurance}")
+    smoke = ", a smoke test" if found.evidence.mode == "quick" else ""
+    say(f"{what}, assurance {found.evidence.assurance}{smoke}")
+
+
+def _require_a1(entry: "Entry", evidence: "Evidence") -> None:
+    """A report that opened nothing, or has no figure, leaves the challenge to a better one."""
+    if evidence.assurance == "A0":
+        raise ChallengeRefused(
+            f"the report reaches assurance A0 only: not the outputs behind every figure were opened. "
+            f"Challenge {entry.number} stays open for another run until {entry.expires}."
+        )
 
 
 def _nonce(file: Path, request: "Request") -> str:

@@ -78,7 +78,7 @@ def show(as_json: bool) -> None:
 @click.argument("file", type=_FILE)
 @click.option("--valid-after", metavar="TIME", help=f"Trust it from then on: {_TIME}")
 @click.option("--valid-before", metavar="TIME", help=f"Trust it until then: {_TIME}")
-@click.option("--auditor", is_flag=True, help="Trust the challenges that it signs, too.")
+@click.option("--auditor", is_flag=True, help="Trust its challenges and verdicts, too.")
 def trust(
     principal: str, file: Path, valid_after: str | None, valid_before: str | None, auditor: bool
 ) -> None:
@@ -91,7 +91,7 @@ def trust(
             f"the key {public.fingerprint} was revoked here, and is trusted under no name. If that was a "
             f"mistake, remove its line from {keys.revoked_path()}."
         )
-    namespaces = (store.NAMESPACE, *((store.CHALLENGES,) if auditor else ()))
+    namespaces = store.AUDITORS if auditor else (store.NAMESPACE,)
     fresh = store.add(keys.trust_path(), principal, public, after, before, namespaces)
     say(f"{'trusted' if fresh else 'already trusted'}: {public.fingerprint} as {principal}")
 

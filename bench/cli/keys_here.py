@@ -59,7 +59,7 @@ def signing_key(path: Path | None) -> SigningKey:
 def make(path: Path, passphrase: bytes | None, key_type: KeyType = "ed25519") -> SigningKey:
     """Make a key, trust it as one's own, and say so."""
     key = keys.new(path, passphrase, key_type)
-    trust.add(keys.trust_path(), SELF, key.public, namespaces=(trust.NAMESPACE, trust.CHALLENGES))
+    trust.add(keys.trust_path(), SELF, key.public, namespaces=trust.AUDITORS)
     tell(f"made this machine's signing key {key.fingerprint} in {path}, trusted here as {SELF!r}.")
     return key
 

@@ -10,7 +10,8 @@ from bench.cli.consoles import complain, encodable, say
 from bench.errors import NOT_MET
 from bench.evidence.codec import encode
 from bench.evidence.envelope import report_number
-from bench.terms import Envelope, Evidence, Verdict
+from bench.judge.catalog import ASSURANCE_LEVELS
+from bench.terms import Envelope, Evidence
 
 
 def summary(evidence: Evidence, signed: Envelope, *, path: Path, key: str | None) -> dict[str, Any]:
@@ -42,10 +43,14 @@ def print_json(value: object) -> None:
     say(_UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
-def required_tiers_met(verdict: Verdict, required: Sequence[str]) -> int:
-    """0 when each tier asked for has a row whose answer is threshold-met, else 1 and a line saying which."""
-    met = {row.tier for row in verdict.thresholds if row.headline == "threshold-met"}
-    missing = [tier for tier in required if tier not in met]
+def required_met(evidence: Evidence, required: Sequence[str]) -> int:
+    """0 when each tier asked for has a row whose answer is threshold-met, and each level is reached.
+
+    Else 1 and a line saying which.
+    """
+    met = {row.tier for row in evidence.verdict.thresholds if row.headline == "threshold-met"}
+    met |= {*ASSURANCE_LEVELS[: ASSURANCE_LEVELS.index(evidence.assurance) + 1]}
+    missing = [name for name in required if name not in met]
     if missing:
         complain(f"required, and not met: {', '.join(missing)}.")
     return NOT_MET if missing else 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.consoles import complain
-from bench.cli.outcome import print_json, required_tiers_met, summary
+from bench.cli.outcome import print_json, required_met, summary
 from bench.cli.signals import stoppable
 from bench.errors import Interrupted, UsageError
 
@@ -102,7 +102,7 @@ def _seconds(option: str, text: str | None) -> float | None:
     "--require",
     "required",
     multiple=True,
-    help="Exit 1 unless this tier, e.g. edge-device, is met.",
+    help="Exit 1 unless this tier, or level (A1), is reached.",
 )
 @click.option("--quick", is_flag=True, help="Smoke test in under 20 s; decides nothing.")
 @click.option("--time", "time_text", help="Time of all visits: 120s or 5min. [default: 155s]")
@@ -208,7 +208,7 @@ def run(
             if measuring.unread is not None:
                 complain(f"{measuring.unread} What was measured without it is in {path}.")
                 return measuring.unread.exit_code
-            return required_tiers_met(evidence.verdict, required)
+            return required_met(evidence, required)
 
 
 def _option(name: str, value: object) -> list[str]:
@@ -245,8 +245,8 @@ def _plan(typed: Typed) -> "Plan":
     typed.check()
     chosen = family.select(typed.devices, family.inventory())
     posed = None if typed.challenge is None else _posed(typed.challenge, chosen)
-    rule_set = catalog.rules(typed.rules or (posed.challenge.rules.name if posed else _RULES))
-    catalog.require_tiers(rule_set, typed.required)
+    rule_set = catalog.rules(typed.rules or _asked_rules(posed))
+    catalog.require_known(rule_set, typed.required)
     asked_claims = [parse_claim(text) for text in typed.claims]
     for name in typed.precisions:
         precision(name)
@@ -262,6 +262,20 @@ def _plan(typed: Typed) -> "Plan":
         nonce=secrets.token_hex(32),
         room=host.memory_room(),
     )
+
+
+def _asked_rules(posed: "Posed | None") -> str:
+    """The shipped rule set that the challenge is about: no file is opened that another file names."""
+    from bench.judge import catalog
+    from bench.printable import printable
+
+    name = _RULES if posed is None else posed.challenge.rules.name
+    if name not in catalog.rule_ids():
+        raise UsageError(
+            f"the challenge is about rule set {printable(name)}, which is not shipped with this bench. "
+            "Give the auditor's file with --rules FILE.toml."
+        )
+    return name
 
 
 def _posed(path: Path, devices: "Sequence[Device]") -> "Posed":

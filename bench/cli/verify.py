@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.consoles import complain, say
-from bench.cli.outcome import print_json, required_tiers_met, summary
+from bench.cli.outcome import print_json, required_met, summary
 from bench.errors import BenchError, ChallengeRefused, EvidenceInvalid, SignatureNotTrusted, UsageError
 from bench.printable import printable
 from bench.units import parse_seconds
@@ -96,7 +96,9 @@ def follow(path: Path, request: "Request", tell: Callable[["Step"], None]) -> "V
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=_FILE, metavar="FILE...")
 @going_by
-@click.option("--require", "required", multiple=True, help="Exit 1 unless this tier is met; may be repeated.")
+@click.option(
+    "--require", "required", multiple=True, help="Exit 1 unless this tier or level, e.g. A1, is reached."
+)
 @click.option("--max-age", help="Refuse evidence older than this, e.g. 720h.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON on stdout.")
 def verify(
@@ -137,14 +139,14 @@ def _verify_one(
         assert found.evidence is not None
         assert found.envelope is not None
         assert found.rules is not None
-        catalog.require_tiers(found.rules, required)
+        catalog.require_known(found.rules, required)
     except BenchError as error:
         number = error.step if isinstance(error, _AT_A_STEP) else None
         at = f"step {number}: " if number is not None else ""
         complain(f"{path}: {at}{error}")
         failure: dict[str, object] = {"file": str(path), "valid": False, "step": number, "error": str(error)}
         return error.exit_code, {**failure, "exitCode": error.exit_code, "steps": steps}
-    code = required_tiers_met(found.evidence.verdict, required)
+    code = required_met(found.evidence, required)
     if not quiet:
         state = "interrupted, " if found.evidence.interrupted else ""
         say(f"valid: assurance {found.evidence.assurance}, {state}{_verdict_words(found)}")

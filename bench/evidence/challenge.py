@@ -37,9 +37,11 @@ STEP = ChallengeRefused.step
 # A held window shorter than this has no first and last fifth to compare.
 SHORTEST_HELD_S = 10
 # Opened rows catch whoever leaves out this share of the committed ones. Above the half it is no check worth
-# its name; one in a thousand opens 51 000 rows, more than most outputs have: there everything is computed
-# again, and a smaller share would not open more.
-LEAST_SKIPPED, MOST_SKIPPED = 0.001, 0.5
+# its name; one in a hundred opens 5102 rows, which of the largest products takes ten seconds to verify.
+LEAST_SKIPPED, MOST_SKIPPED = 0.01, 0.5
+# A challenge is for a visit, not for years.
+_LONGEST_OPEN = timedelta(days=3660)
+_LAST_YEAR = 9000
 
 # Hosts without NTP drift by minutes, so that a day accuses nobody.
 _CLOCKS_APART = timedelta(days=1)
@@ -221,6 +223,8 @@ def _faulty_times(asks: Challenge) -> Iterator[str]:
     except ValueError as error:
         yield str(error)
         return
+    if expires - issued > _LONGEST_OPEN or expires.year > _LAST_YEAR:
+        yield f"it expires at {asks.expires}, more than ten years after it was issued ({asks.issued})"
     if expires <= issued:
         yield f"it expires at {asks.expires}, which is not after it was issued ({asks.issued})"
 
@@ -270,13 +274,20 @@ def require_answered(
     received: datetime | None,
     used_by: str | None,
     report: str,
+    signed_by: frozenset[str],
+    known: frozenset[str],
 ) -> None:
     """Raise ChallengeRefused unless the evidence answers this challenge: step 5.
 
     `received` is when the report is known to have existed, None where only its own word is there; `used_by`
-    is the report that used the nonce up, `report` this one, both by the SHA-256 of their payload.
+    is the report that used the nonce up, `report` this one, both by the SHA-256 of their payload. `signed_by`
+    are the principals who signed it, of those `known` to the verifier.
     """
     _require_same_challenge(posed, evidence)
+    vendor = posed.challenge.vendor
+    if vendor in known and vendor not in signed_by:
+        names = ", ".join(sorted(printable(name) for name in signed_by))
+        raise _refused(posed, f"was posed to {printable(vendor)}, and the report is signed by {names}")
     _require_what_was_asked(posed, evidence)
     _require_in_time(posed, evidence, now, received)
     if used_by is not None and used_by != report:
@@ -331,16 +342,31 @@ def _require_what_was_asked(posed: Posed, evidence: Evidence) -> None:
             f"asks for rows held under load for {format_seconds(asks.sustain_s)}, and the report has them "
             f"held for {format_seconds(evidence.schedule.hold_ns / NS_PER_S)}",
         )
-    covers = [opening.covers.skipped_share for opening in evidence.openings if opening.covers is not None]
-    loosest = max(covers, default=0.0)
-    if loosest > asks.skipped_share:
+    shares = {opening.covers.skipped_share for opening in evidence.openings if opening.covers is not None}
+    if shares - {asks.skipped_share}:
         raise _refused(
             posed,
             f"asks that leaving out {percent(asks.skipped_share)} of the committed rows is caught, and the "
-            f"report opened only enough to catch {percent(loosest)}",
+            f"report opened as many as catch {', '.join(percent(share) for share in sorted(shares))}",
         )
+    _require_held(posed, evidence)
     if evidence.interrupted:
         raise _refused(posed, "asks for a whole run, and the report says that its run was interrupted")
+
+
+def _require_held(posed: Posed, evidence: Evidence) -> None:
+    """Every figure stands on a window that was held for as long as was asked."""
+    held = {
+        (m.workload.device, m.workload.row)
+        for m in evidence.measurements
+        if m.held and m.counted == (m.held,)
+    }
+    behind = {(figure.device, figure.row) for figure in evidence.figures if figure.row is not None}
+    short = ", ".join(sorted(printable(str(row)) for _, row in behind - held))
+    if posed.challenge.sustain_s and short:
+        raise _refused(
+            posed, f"asks for figures that were held under load, and these stand on short windows: {short}"
+        )
 
 
 def _require_in_time(posed: Posed, evidence: Evidence, now: datetime, received: datetime | None) -> None:

@@ -24,6 +24,8 @@ def require_opened(evidence: Evidence) -> int:
     _require_rows(evidence.figures, evidence.openings, asked=_is_asked(evidence))
     shares = {opening.covers.skipped_share for opening in evidence.openings if opening.covers}
     _require(len(shares) <= 1, "its rows were opened against different shares of work left out")
+    named_so = evidence.challenge is None or evidence.challenge.name == "challenge"
+    _require(named_so, "the digest of the challenge has another name")
     for opening in evidence.openings:
         _require_form(opening, rows[opening.device, opening.row])
     for opening in evidence.openings:

@@ -20,7 +20,7 @@ from bench.evidence.codec import decode, encode
 from bench.evidence.keys import PublicKey, SigningKey
 from bench.evidence.statement import Sha256, Subject
 from bench.evidence.strict_json import read_json, to_bytes
-from bench.evidence.trust import SELF, Signer, Trusted, check_signatures
+from bench.evidence.trust import SELF, VERDICTS, Signer, Trusted, check_signatures
 from bench.evidence.verify import Request, Verified, stamped_at
 from bench.printable import printable
 from bench.terms import Envelope, Evidence, Threshold
@@ -44,7 +44,7 @@ PROPERTIES: Mapping[str, str] = {
     "TIME_STAMPED": "its first signature existed when an authority that the verifier trusts says",
     "ANSWERS_CHALLENGE": "it answers the challenge that the verifier held against it",
     "OUTPUTS_RECOMPUTED": "opened rows of committed outputs were recomputed, and agree",
-    "ASSURANCE_A[0-3]": "the level that it reaches for this verifier",
+    "ASSURANCE_A[01]": "the level that it reaches for this verifier",
     "THRESHOLD_[A-Z0-9_]+_NOT_MET": "the tier is not met, by the figure that the rule set goes by",
     "THRESHOLD_[A-Z0-9_]+_MET": "the tier is met, by the figure that the rule set goes by",
     "THRESHOLD_[A-Z0-9_]+_INCONCLUSIVE": "whether the tier is met cannot be decided",
@@ -79,6 +79,13 @@ class Result:
             raise ValueError("the properties hold VALID, and nothing twice")
         for name in self.properties:
             meaning(name)
+        for once in ("ASSURANCE_", "SIGNED_BY_"):
+            if sum(name.startswith(PREFIX + once) for name in self.properties) != 1:
+                raise ValueError(f"the properties hold one {once.rstrip('_')}, and no other beside it")
+        ends = "_(NOT_MET|MET|INCONCLUSIVE|STATED_ONLY|SMOKE_TEST)$"
+        tiers = [re.sub(ends, "", name) for name in self.properties if name.startswith(PREFIX + "THRESHOLD_")]
+        if len({*tiers}) != len(tiers):
+            raise ValueError("the properties hold two answers for one threshold")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +232,7 @@ def read(
     Raises EvidenceInvalid (step 1 or 3) and SignatureNotTrusted.
     """
     signed = envelope.parse(data)
-    who = check_signatures(signed, signers, at, revoked)
+    who = check_signatures(signed, signers, at, revoked, namespace=VERDICTS)
     return Checked(statement=decode(Statement, read_json(signed.payload, step=STEP), step=STEP), signers=who)
 
 

@@ -39,6 +39,9 @@ _KINDS: dict[Family, DeviceKind] = {"cpu": "cpu", "cuda": "gpu"}
 # What CPU time and load are held against; a processor that leaves it out would escape these checks.
 _CPU_COUNTS = ("threads-usable", "threads-affinity", "logical-cpus")
 
+# More than any one system holds; each further one costs whoever verifies.
+_MOST_DEVICES = 64
+
 # Why a row ended: after its visits, before them, or because the run was interrupted.
 _MEASURED = ("precise", "time-limit")
 _UNMEASURED = ("refused", "wrong-outputs")
@@ -53,6 +56,9 @@ def require_sound(evidence: Evidence) -> None:
         re.fullmatch("[0-9a-f]{64}", evidence.nonce), "the nonce is not 64 lower-case hexadecimal digits"
     )
     _require(evidence.harness.files, "the harness names none of its files")
+    families = [device.family for device in evidence.devices]
+    _require(families.count("cpu") <= 1, "a machine has one device of the family cpu")
+    _require(len(families) <= _MOST_DEVICES, f"more than {_MOST_DEVICES} devices are described")
     for device in evidence.devices:
         _require_device(device)
     _require_rows(evidence)
@@ -313,7 +319,7 @@ def _is_measured(measurement: Measurement) -> bool:
 def _figures_of_visits(evidence: Evidence) -> dict[tuple[str, str], str | None]:
     """The rows behind the figures as they stood before any was held."""
     visits = [replace(measurement, held=None) for measurement in evidence.measurements]
-    figures = deliver(evidence.devices, visits, evidence.telemetry).figures
+    figures = deliver(evidence.devices, visits, evidence.telemetry, clock=evidence.clock).figures
     return {(figure.device, figure.precision): figure.row for figure in figures}
 
 

@@ -23,6 +23,10 @@ NAMESPACE = "compute-evidence"
 # Whose challenges count, apart from whose reports: a vendor who could pose his own challenge would make his
 # report as fresh as he likes.
 CHALLENGES = "compute-evidence-challenge"
+# Whose verdicts on reports count.
+VERDICTS = "compute-evidence-verdict"
+# What an auditor is trusted for.
+AUDITORS = (NAMESPACE, CHALLENGES, VERDICTS)
 # The principal of this machine's own key: unchanged since it was signed, nothing about by whom.
 SELF = "self"
 _NONE_REVOKED: frozenset[PublicKey] = frozenset()
@@ -222,9 +226,12 @@ def signed_first(
     """Whether the first signature, the one that is stamped, is over these bytes and of somebody trusted then.
 
     Without that a time stamp shows nothing: anybody can have any bytes stamped, and put them first later.
+    For a signature by ECDSA, which does not cover its key, a key can be made later that fits it and what was
+    never signed: such a stamp counts only for a key that is trusted from a time before it.
     """
+    fixed = [s for s in signers if s.key.kind == "ssh-ed25519" or s.valid_after is not None]
     try:
-        check_signatures(replace(envelope, signatures=envelope.signatures[:1]), signers, at, revoked)
+        check_signatures(replace(envelope, signatures=envelope.signatures[:1]), fixed, at, revoked)
     except SignatureNotTrusted:
         return False
     return True
@@ -275,7 +282,11 @@ def _claimed(keyid: str, key: PublicKey | None) -> str:
 
 
 def _is_for(signer: Signer, namespace: str) -> bool:
-    return signer.namespaces is None or namespace in signer.namespaces
+    """OpenSSH reads a line without namespaces as one for all; here it is one for reports.
+
+    Otherwise whoever entered a vendor so would let him pose his own challenges.
+    """
+    return namespace == NAMESPACE if signer.namespaces is None else namespace in signer.namespaces
 
 
 def _openssh(time: datetime) -> str:

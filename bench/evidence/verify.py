@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import EvidenceInvalid
+from bench.errors import ChallengeRefused, EvidenceInvalid
 from bench.evidence import (
     challenge,
     envelope,
@@ -186,6 +186,11 @@ def _challenge_step(evidence: Evidence, request: Request, found: Verified) -> St
     assert found.envelope is not None
     report = hashlib.sha256(found.envelope.payload).hexdigest()
     entry = ledger.find(posed.challenge.nonce)
+    if entry is not None and entry.digest != posed.digest:
+        raise ChallengeRefused(
+            f"challenge {posed.number} is not the one that was issued here with its nonce, {entry.number}: "
+            "bench challenge list"
+        )
     challenge.require_answered(
         posed,
         evidence,
@@ -193,11 +198,17 @@ def _challenge_step(evidence: Evidence, request: Request, found: Verified) -> St
         received=_received(found.stamped_at, entry, report),
         used_by=entry.report if entry else None,
         report=report,
+        signed_by=_principals(found.signers),
+        known=_principals(request.signers),
     )
     auditor = ", ".join(signer.principal for signer in posed.signers) or posed.challenge.auditor
     values: dict[str, Scalar] = {"challenge": posed.number, "auditor": auditor}
     known = "challenge-unknown-here" if entry is None else "challenge-used" if entry.report else "challenge"
     return Step(number=5, code=known, values={**values, "expires": posed.challenge.expires})
+
+
+def _principals(named: Sequence[Signer | Trusted]) -> frozenset[str]:
+    return frozenset(name for signer in named for name in signer.principal.split(","))
 
 
 def _received(stamped_at: datetime | None, entry: Entry | None, report: str) -> datetime | None:
@@ -212,7 +223,8 @@ def _openings_step(evidence: Evidence, opened: int) -> Step:
     if not evidence.openings:
         return Step(number=7, code="no-openings", values={})
     whole = [opening.covers for opening in evidence.openings if opening.covers]
-    values: dict[str, Scalar] = {"opened": opened, "rows": len(whole), "of": len(evidence.openings)}
+    figures = sum(figure.row is not None for figure in evidence.figures)
+    values: dict[str, Scalar] = {"opened": opened, "rows": len(whole), "of": figures}
     if not whole:
         return Step(number=7, code="none-opened", values=values)
     shares: dict[str, Scalar] = {"left_out": whole[0].skipped_share, "confidence": whole[0].confidence}
@@ -298,11 +310,10 @@ def _recompute(evidence: Evidence, rules: RuleSet) -> Conclusion:
             f"{conclusion.assurance}.",
             step=6,
         )
-    missing = [code for code in conclusion.does_not_show if code not in evidence.does_not_show]
-    if missing:
-        raise EvidenceInvalid(
-            f"it does not say what it does not show: {', '.join(missing)} left out.", step=6
-        )
+    if conclusion.does_not_show != evidence.does_not_show:
+        missing = [code for code in conclusion.does_not_show if code not in evidence.does_not_show]
+        words = f"{', '.join(missing)} left out" if missing else "it says something else there"
+        raise EvidenceInvalid(f"it does not say what it does not show: {words}.", step=6)
     return conclusion
 
 

@@ -52,12 +52,15 @@ def rules(name_or_path: str) -> RuleSet:
     return read_rules(_shipped("rules")[name_or_path], f"profiles/rules/{name_or_path}.toml")
 
 
-def require_tiers(rule_set: RuleSet, asked: Iterable[str]) -> None:
-    """UsageError unless the rule set has every tier that was asked for."""
+def require_known(rule_set: RuleSet, asked: Iterable[str]) -> None:
+    """UsageError unless each is a tier of the rule set, or a level of assurance."""
     known = [tier.id for tier in rule_set.tiers]
     for name in asked:
-        if name not in known:
-            raise UsageError(f"unknown tier {name!r} of {rule_set.id}: known are {', '.join(known)}.")
+        if name not in (*known, *ASSURANCE_LEVELS):
+            raise UsageError(
+                f"unknown tier {name!r} of {rule_set.id}: known are {', '.join(known)}, and the levels of "
+                f"assurance {', '.join(ASSURANCE_LEVELS)}."
+            )
 
 
 @cache

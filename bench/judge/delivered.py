@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from bench.judge import findings
-from bench.judge.ceiling import NO_CLOCK, ceiling, exceeds
+from bench.judge.ceiling import ceiling, exceeds
 from bench.judge.energy import Consumed, energy
 from bench.judge.roofline import roof
 from bench.judge.rows import arithmetic, estimate, other_arithmetic, windows
@@ -60,8 +60,8 @@ def deliver(
     measurements: Sequence[Measurement],
     telemetry: Telemetry,
     *,
+    clock: Fact,
     memory: Sequence[Transfer] = (),
-    clock: Fact = NO_CLOCK,
     openings: Sequence[Opening] = (),
 ) -> Result:
     """The delivered figures of a run. The findings are the rows' own and those computed here."""

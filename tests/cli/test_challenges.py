@@ -141,8 +141,8 @@ def test_the_ledger_is_its_owners_alone(bench: Program) -> None:
         (("--expires", "0s"), ("not after it was issued",)),
         (("--expires", "999999999h"), ("longer than time is counted", "type e.g. 72h")),
         (("--skipped", "half"), ("'half'", "5% or 0.05")),
-        (("--skipped", "0%"), ("between 0.1 % and 50 %, got 0 %",)),
-        (("--skipped", "5"), ("between 0.1 % and 50 %, got 500 %",)),
+        (("--skipped", "0%"), ("between 1 % and 50 %, got 0 %",)),
+        (("--skipped", "5"), ("between 1 % and 50 %, got 500 %",)),
         (("--key", "none"), ("no key at none",)),
     ],
     ids=lambda value: " ".join(value)[:40],
@@ -344,7 +344,7 @@ def test_closing_uses_the_challenge_up_once_and_for_one_report(
     first = auditor("challenge", "close", answered.made.file)
     assert (first.code, first.err) == (0, "")
     number = challenge.read_unchecked(answered.challenge).number
-    words = f"used up by report {digest(answered)[:12]}, assurance A1\n"
+    words = f"used up by report {digest(answered)[:12]}, assurance A1, a smoke test\n"
     assert first.out == f"challenge {number} is now {words}"
     (entry,) = listed(auditor)
     assert (entry["state"], entry["report"], entry["number"]) == ("used", digest(answered), number)

@@ -48,7 +48,14 @@ NO_CODES = {
     *("channels-last", "row-major", "logical-cpus", "threads-usable", "threads-affinity", "instruction-sets"),
     *("cert-authority", "valid-after", "valid-before", "ssh-ed25519", "ecdsa-sha2-nistp256"),
     *("compute-evidence", "utf-8", "tw-ai-hardware-2024", "cores-usable", "energy-package"),
-    *("cpu-family", "cpu-part", "ecdsa-p256", "tsa-roots", "compute-evidence-challenge"),
+    *(
+        "cpu-family",
+        "cpu-part",
+        "ecdsa-p256",
+        "tsa-roots",
+        "compute-evidence-challenge",
+        "compute-evidence-verdict",
+    ),
     # Names of diagnostics, and of the chain that a clock is measured by.
     *("cold-caches", "one-thread", "other-pool", "imul-chain"),
 }

@@ -224,7 +224,11 @@ def test_a_verdict_is_read_by_who_trusts_the_auditor(bench: Program, file: Path)
     assert bench("sign", "--verdict", file).code == 0
     data = (bench.folder / "run.verdict.json").read_bytes()
     line = keys.read_public(bench.home / "key.pub").line
-    checked = result.read(data, trust.parse(f"auditor {line}\n", "store"), datetime.now(UTC))
+    checked = result.read(
+        data,
+        trust.parse(f'auditor namespaces="compute-evidence-verdict" {line}\n', "store"),
+        datetime.now(UTC),
+    )
     assert [signer.principal for signer in checked.signers] == ["auditor"]
 
 
@@ -350,7 +354,8 @@ def test_a_report_without_the_challenge_that_is_held_against_it_gets_no_verdict(
 ) -> None:
     trusted = tmp_path / "trusted"
     lines = [f"vendor {keys.read_public(made.bench.home / 'key.pub').line}"]
-    lines += [f"auditor {keys.read_public(answered.auditor.home / 'key.pub').line}"]
+    auditor_key = keys.read_public(answered.auditor.home / "key.pub").line
+    lines += [f'auditor namespaces="{",".join(trust.AUDITORS)}" {auditor_key}']
     trusted.write_text("\n".join(lines))
     words = ("sign", "--verdict", "--trust", trusted, "-o", tmp_path / "verdict", made.file)
     assert answered.auditor(*words).code == 0

@@ -20,7 +20,7 @@ from bench.evidence.challenge import Posed
 from bench.evidence.keys import SigningKey
 from bench.evidence.strict_json import to_bytes
 from bench.evidence.timestamp import Stamped, Unchecked
-from bench.evidence.trust import Signer, Trusted, parse
+from bench.evidence.trust import AUDITORS, Signer, Trusted, parse
 from bench.evidence.verify import Request, Verified
 from bench.judge import catalog
 from bench.terms import Challenge, Digest, Evidence
@@ -30,7 +30,8 @@ RULES = catalog.rules("tw-ai-hardware-2024")
 
 
 def store(**named: SigningKey) -> tuple[Signer, ...]:
-    return parse("".join(f"{name} {key.public.line}\n" for name, key in named.items()), "store")
+    lines = (f'{name} namespaces="{",".join(AUDITORS)}" {key.public.line}\n' for name, key in named.items())
+    return parse("".join(lines), "store")
 
 
 def file_of(evidence: Evidence, *keys: SigningKey) -> bytes:

@@ -8,6 +8,7 @@ import scripted_device
 from scripted_device import FP32, INT8, MS, device, workload
 from test_ceiling import recorded, without
 
+from bench.judge.ceiling import NO_CLOCK
 from bench.judge.delivered import Result, deliver
 from bench.measure import stats
 from bench.terms import (
@@ -83,7 +84,7 @@ def at(tera: float, visits: int = 5) -> tuple[Visit, ...]:
 
 
 def judged(*measurements: Measurement, telemetry: tuple[Reading, ...] = ()) -> Result:
-    return deliver([device()], measurements, scripted_device.telemetry(*telemetry))
+    return deliver([device()], measurements, scripted_device.telemetry(*telemetry), clock=NO_CLOCK)
 
 
 def only(one: Measurement) -> Delivered:
@@ -265,6 +266,7 @@ def test_each_device_and_precision_has_one_figure_of_its_own() -> None:
         [device(), device(selector="cpu:1")],
         [measurement(), measurement(INT8), other],
         scripted_device.telemetry(),
+        clock=NO_CLOCK,
     )
     assert [(f.device, f.precision, f.row) for f in result.figures] == [
         ("cpu", "fp32", "one/fp32/mm"),
@@ -542,7 +544,7 @@ def taken(busy_us: int, steal_us: int = 0, *, seconds: float = 10.0) -> Result:
         Reading(at_ns=0, busy_us=0, own_us=0, steal_us=0),
         Reading(at_ns=end, busy_us=busy_us, own_us=0, steal_us=steal_us),
     )
-    return deliver([device()], [measurement()], scripted_device.telemetry(*readings))
+    return deliver([device()], [measurement()], scripted_device.telemetry(*readings), clock=NO_CLOCK)
 
 
 def test_processors_busy_for_longer_than_the_run_took_tell_on_its_clock() -> None:

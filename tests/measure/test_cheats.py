@@ -15,6 +15,7 @@ import torch
 from scripted_device import FP32, INT8, MS, Watcher, device, run_rows, schedule, telemetry
 
 from bench.devices.clock import HostClock
+from bench.judge.ceiling import NO_CLOCK
 from bench.judge.delivered import Result, deliver
 from bench.measure import stats
 from bench.measure.loop import Loop
@@ -188,7 +189,7 @@ def run(cheat: Cheat, form: Form = FP32, *, only_timed: bool = False) -> Outcome
     loop.close([row])
     measurement = row.measurement()
     return Outcome(
-        result=deliver([device(threads=THREADS)], [measurement], telemetry()),
+        result=deliver([device(threads=THREADS)], [measurement], telemetry(), clock=NO_CLOCK),
         measurement=measurement,
     )
 

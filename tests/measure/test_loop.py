@@ -26,6 +26,7 @@ from scripted_device import (
     throttling,
 )
 
+from bench.judge.ceiling import NO_CLOCK
 from bench.judge.delivered import deliver
 from bench.measure import loop as loops
 from bench.measure import search, stats
@@ -55,7 +56,7 @@ def measured(script: Script, **changes: int | float) -> Row:
 
 
 def delivered(one: Row) -> Delivered:
-    (only,) = deliver([device()], [one.measurement()], telemetry()).rows
+    (only,) = deliver([device()], [one.measurement()], telemetry(), clock=NO_CLOCK).rows
     return only
 
 
@@ -185,7 +186,7 @@ def test_a_warm_up_is_left_to_settling_and_kept_apart_from_the_window() -> None:
 def test_a_rate_that_never_settles_is_measured_all_the_same_and_says_so() -> None:
     one = measured(drifting(QUARTER, 0.02), settle_most_ns=20 * MS)
     assert [visit.settle_ended for visit in one.visits[:2]] == ["settle-limit"] * 2
-    codes = [f.code for f in deliver([device()], [one.measurement()], telemetry()).findings]
+    codes = [f.code for f in deliver([device()], [one.measurement()], telemetry(), clock=NO_CLOCK).findings]
     assert "not-settled" in codes
 
 
@@ -305,7 +306,7 @@ def test_integers_have_no_real_samples_and_count_all_the_same() -> None:
 
 def test_a_device_slower_on_reals_is_given_the_rate_on_reals() -> None:
     one = measured(slower_on_reals(QUARTER, 1.25))
-    result = deliver([device()], [one.measurement()], telemetry())
+    result = deliver([device()], [one.measurement()], telemetry(), clock=NO_CLOCK)
     (figure,) = (r.estimate for r in result.rows)
     assert figure is not None
     assert figure.value == stats.rounded(OPS / 0.3125e-3)
@@ -517,7 +518,7 @@ def test_a_rate_that_falls_while_held_is_a_finding_with_its_first_and_last_fifth
 
     watcher.when["hold", 0] = heat
     run_rows(loop(clock, watcher, hold_ns=10_000 * MS), [one])
-    result = deliver([device()], [one.measurement()], telemetry())
+    result = deliver([device()], [one.measurement()], telemetry(), clock=NO_CLOCK)
     (finding,) = (found for found in result.findings if found.code == "rate-fell")
     drift = result.rows[0].drift
     assert drift is not None
@@ -530,7 +531,7 @@ def test_a_rate_that_falls_while_held_is_a_finding_with_its_first_and_last_fifth
 
 def test_a_steady_held_rate_has_no_finding() -> None:
     one = measured(STEADY, **HELD)
-    assert deliver([device()], [one.measurement()], telemetry()).findings == ()
+    assert deliver([device()], [one.measurement()], telemetry(), clock=NO_CLOCK).findings == ()
 
 
 def test_an_interrupt_while_a_row_is_held_keeps_its_whole_samples() -> None:

@@ -17,6 +17,7 @@ from scripted_device import (
     telemetry,
 )
 
+from bench.judge.ceiling import NO_CLOCK
 from bench.judge.delivered import Result, deliver
 from bench.measure import stats
 from bench.workload import opcount
@@ -27,7 +28,7 @@ TRUE_RATE = stats.rounded(opcount.ops(SMALL) / 0.25e-3)
 def run(kernel: ScriptedKernel, *, threads: int = 2) -> Result:
     one = row(kernel)
     run_rows(loop(kernel.clock), [one])
-    return deliver([device(threads=threads)], [one.measurement()], telemetry())
+    return deliver([device(threads=threads)], [one.measurement()], telemetry(), clock=NO_CLOCK)
 
 
 def on(clock: ScriptedClock, **others: Any) -> ScriptedKernel:
@@ -94,7 +95,7 @@ def test_a_host_timer_that_freezes_after_the_search_ends_the_row_without_a_figur
 
     watcher.when["settle", 1] = freeze
     run_rows(loop(clock, watcher), [one])
-    result = deliver([device()], [one.measurement()], telemetry())
+    result = deliver([device()], [one.measurement()], telemetry(), clock=NO_CLOCK)
     assert codes(result) == ["backend-failed"]
     assert result.figures[0].estimate is None
 
@@ -122,7 +123,7 @@ def test_a_finish_that_stops_waiting_once_it_is_timed_gives_wrong_timed_outputs(
 
     watcher.when["settle", 1] = patch
     run_rows(loop(kernel.clock, watcher), [one])
-    result = deliver([device()], [one.measurement()], telemetry())
+    result = deliver([device()], [one.measurement()], telemetry(), clock=NO_CLOCK)
     assert "wrong-timed-outputs" in codes(result)
     assert result.figures[0].estimate is None
 
@@ -144,7 +145,7 @@ def test_a_device_clock_that_agrees_with_the_hosts_is_kept_and_is_no_finding(fac
     run_rows(loop(kernel.clock), [one])
     visit = one.measurement().visits[0]
     assert visit.device_ns == tuple(round(sample.host_ns * factor) for sample in visit.samples)
-    assert codes(deliver([device()], [one.measurement()], telemetry())) == []
+    assert codes(deliver([device()], [one.measurement()], telemetry(), clock=NO_CLOCK)) == []
 
 
 @pytest.mark.parametrize("factor", [1.02, 2.0])

@@ -106,7 +106,10 @@ def answering(answered: Answered, evidence: Evidence, to: Posed, folder: Path) -
 
 
 def refused(answered: Answered, challenge_file: Path, report: Path, words: str) -> None:
-    said = answered.auditor("verify", "--challenge", challenge_file, report)
+    # Of an auditor whose ledger does not hold the other challenge with the same nonce.
+    home = report.parent / "home-without-ledger"
+    shutil.copytree(answered.auditor.home, home, ignore=shutil.ignore_patterns("ledger*"), dirs_exist_ok=True)
+    said = Program(home=home, folder=report.parent)("verify", "--challenge", challenge_file, report)
     assert said.code == 6
     assert "step 5: challenge " in line(said)
     assert words in said.err
@@ -123,10 +126,21 @@ def test_a_report_for_another_nonce_is_refused(
     answered: Answered, evidence: Evidence, tmp_path: Path
 ) -> None:
     file, other = posed(answered, tmp_path, nonce="ab" * 32)
-    refused(answered, file, answered.made.file, "the report answers another challenge")
+    report = Path(shutil.copy(answered.made.file, tmp_path / "genuine.evidence.json"))
+    refused(answered, file, report, "the report answers another challenge")
     refused(
         answered, file, answering(answered, evidence, other, tmp_path), "has the nonce abababababab..., and"
     )
+
+
+def test_another_challenge_with_a_nonce_that_was_issued_is_refused(
+    answered: Answered, evidence: Evidence, tmp_path: Path
+) -> None:
+    file, other = posed(answered, tmp_path, auditor="Somebody else")
+    report = answering(answered, evidence, other, tmp_path)
+    said = answered.auditor("verify", "--challenge", file, report)
+    assert said.code == 6
+    assert "is not the one that was issued here with its nonce" in line(said)
 
 
 def test_a_report_of_another_device_is_refused(

@@ -124,6 +124,7 @@ def test_a_report_that_was_stamped_in_time_answers_a_challenge_that_has_expired(
     key = keys.load(desk.answered.auditor.home / "key")
     signers = trust.read(desk.auditor.home / "allowed_signers")
     asked = challenge.read(desk.answered.challenge, signers, now).challenge
+    (desk.auditor.home / "ledger.sqlite").unlink()  # it holds the challenge that has this nonce
     late = replace(asked, issued=spelled(now - DAY), expires=spelled(now - timedelta(hours=1)))
     other = desk.file.with_name("late-challenge.json")
     other.write_bytes(envelope.to_json(challenge.sign(late, key)))

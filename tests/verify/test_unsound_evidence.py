@@ -358,7 +358,9 @@ UNSOUND = (
     ),
     Unsound(name="a device of no kernel", change=an_added_accelerator, reason="nothing was measured on it"),
     Unsound(
-        name="a second processor with one row", change=another_processor_under_the_rows, reason="rows to be"
+        name="a second processor with one row",
+        change=another_processor_under_the_rows,
+        reason="one device of",
     ),
     Unsound(name="no usable threads", change=a_fact("threads-usable", None), reason="its threads-usable"),
     Unsound(
@@ -728,6 +730,25 @@ def test_files_of_another_version_are_not_held_against_this_ones(
         made, evidence, tmp_path, "other", version=bench.__version__ + "9", files=evidence.harness.files[:1]
     )
     assert "differ" not in told
+
+
+# ------------------------------------------------------------------------------------- figures
+
+
+def test_a_requantised_row_behind_a_figure_is_the_one_that_was_to_be_held(evidence: Evidence) -> None:
+    """What decides that it counts is the ceiling, hence the clock: the same here as in the conclusion."""
+    rows = []
+    for row in evidence.measurements:
+        if row.workload.row == "ort_conv/int8/QLinearConv-u8s8":
+            fast = tuple(
+                replace(visit, samples=tuple(replace(s, host_ns=s.host_ns // 100) for s in visit.samples))
+                for visit in row.visits
+            )
+            row = replace(row, visits=fast)
+        rows.append(row)
+    faster = forging.concluded(evidence, measurements=tuple(rows))
+    expected = {(figure.device, figure.precision): figure.row for figure in faster.figures}
+    assert soundness._figures_of_visits(faster) == expected
 
 
 # ------------------------------------------------------------------------------------- on any machine

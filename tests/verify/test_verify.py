@@ -224,7 +224,6 @@ def hostile(made: Made, folder: Path) -> Path:
         evidence,
         devices=tuple(devices),
         measurements=tuple(rows),
-        does_not_show=(*evidence.does_not_show, ESCAPES),
         harness=replace(evidence.harness, version=ESCAPES),
     )
     return forging.write(folder, "hostile", forging.built(made, forged))
@@ -260,7 +259,7 @@ def test_terminal_escapes_in_strings_are_escaped_in_json(made: Made, tmp_path: P
     said = on_a_terminal(made, "show", "--json", path)
     assert said.code == 0
     assert not re.search("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]", said.out)
-    assert ESCAPES in json.loads(said.out)["doesNotShow"]
+    assert {figure["device"] for figure in json.loads(said.out)["figures"]} == {f"cpu{ESCAPES}"}
 
 
 def test_terminal_escapes_in_what_is_refused_are_not_printed(made: Made, tmp_path: Path) -> None:
