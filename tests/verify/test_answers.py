@@ -2,6 +2,7 @@
 
 import base64
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -391,3 +392,40 @@ def test_a_challenge_that_this_run_cannot_answer_is_refused_before_measuring(
     assert said.code == code
     assert reason in line(said)
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+# ------------------------------------------------------------------------------------- a level asked for
+
+
+def test_a_level_can_be_required_beside_tiers(answered: Answered) -> None:
+    words = ("verify", "--require", "A1", answered.made.file)
+    without = answered.auditor(*words)
+    assert without.code == 1
+    assert line(without) == "bench: required, and not met: A1."
+    assert answered.auditor(*words, "--challenge", answered.challenge).code == 0
+    assert answered.auditor("verify", "--require", "A2", answered.made.file).code == 1
+    unknown = answered.auditor("verify", "--require", "A9", answered.made.file)
+    assert unknown.code == 2
+    assert "the levels of assurance A0, A1, A2, A3" in line(unknown)
+
+
+# ------------------------------------------------------------------------------------- what goes wrong
+
+FAILING = """
+from bench.workload import openings
+def fail(*_): raise MemoryError("no room")
+openings.open_rows = fail
+from bench.cli import main
+main()
+"""
+
+
+def test_a_failure_while_opening_loses_nothing_that_was_measured(answered: Answered, tmp_path: Path) -> None:
+    vendor = Program(home=answered.vendor.home, folder=tmp_path)
+    words = ("run", "--quick", "--challenge", answered.challenge, "-o", "kept.evidence.json")
+    said = vendor(*words, launcher=(sys.executable, "-c", FAILING))
+    assert said.code == 70
+    assert "What was measured is in kept.evidence.json" in said.err
+    kept = vendor("show", "kept.evidence.json", "--json").json
+    assert (kept["interrupted"], kept["assurance"]) == (True, "A0")
+    assert kept["figures"][0]["estimate"] is not None
