@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test exploits check format clean
+.PHONY: run test exploits mutations check format clean
 
 run: $(VENV)/installed
 	$(BIN)/bench run
