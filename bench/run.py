@@ -198,8 +198,8 @@ class Run:
         except CannotMeasure as error:
             self.unread = error
         # Only now has all been loaded that the run needed.
-        facts = (*self._inspection.facts, *inspect.unread())
-        self._inspection = Inspection(facts=facts, libraries=inspect.libraries())
+        loaded, unread = inspect.libraries()
+        self._inspection = Inspection(facts=(*self._inspection.facts, *unread), libraries=loaded)
         evidence, signed = self._sign(measuring.schedule, interrupted=interrupted, meter=meter)
         return self._finish(signed, whole=not interrupted), evidence, signed
 

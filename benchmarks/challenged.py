@@ -3,8 +3,8 @@
 Shapes: for each row and each of some nonces, the best rate over the ladder's rungs as they are and as the
 nonce moves them, probed in turn within each round, so that the machine's own changes meet both.
 
-Openings, with FILE, the evidence of a run that answered a challenge: how long it takes to open and to
-verify each row again, and what the openings add to the file.
+Openings, with FILE, the evidence of a run that answered a challenge: how long it takes to verify each of
+its opened rows, and what their paths add to the file. (Opening them verifies them too.)
 """
 
 import json

@@ -1,8 +1,10 @@
 """`bench challenge`: an auditor poses challenges, and closes each with the one report that answers it."""
 
 import hashlib
+import os
 import re
 import secrets
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -132,10 +134,12 @@ def _share(text: str) -> float:
 
 
 def _refuse_taken(output: Path) -> None:
-    if output.exists() or output.is_symlink():
-        raise UsageError(
-            f"{output} is there already, and no challenge overwrites it. Choose another: -o FILE"
-        )
+    if os.path.lexists(output):
+        raise _taken(output)
+
+
+def _taken(output: Path) -> UsageError:
+    return UsageError(f"{output} is there already, and no challenge overwrites it. Choose another: -o FILE")
 
 
 def _hand_out(asks: "Challenge", key: "SigningKey", output: Path) -> "Posed":
@@ -147,8 +151,8 @@ def _hand_out(asks: "Challenge", key: "SigningKey", output: Path) -> "Posed":
     posed = challenges.unchecked(data, str(output))
     try:
         store.write_new(output, data, 0o644)
-    except FileExistsError:
-        _refuse_taken(output)
+    except FileExistsError as error:
+        raise _taken(output) from error
     except OSError as error:
         raise CannotMeasure(
             f"cannot write {output}: {(error.strerror or str(error)).lower()}. "
@@ -187,7 +191,7 @@ def _announce(posed: "Posed", key: "SigningKey", key_file: Path, output: Path, r
     named = public if public.exists() else Path("auditor.pub")
     # A name that `bench key trust` takes, and no shell reads otherwise.
     name = asks.auditor if re.fullmatch(r"\w[\w.@+-]*", asks.auditor) else "auditor"
-    own_rules = f" --rules {printable(Path(rules).name)}" if rules.endswith(".toml") else ""
+    own_rules = f" --rules {_word(Path(rules).name)}" if rules.endswith(".toml") else ""
     prices = ", ".join(f"{percent(share)}: {openings.count(share)}" for share in _PRICES)
     say(f"challenge {posed.number}  {file}")
     say(f"nonce     {asks.nonce}")
@@ -196,9 +200,14 @@ def _announce(posed: "Posed", key: "SigningKey", key_file: Path, output: Path, r
     say(f"prices    rows to open, by the share that is caught: {prices}")
     say(f"vendor    needs {file} and your public key, {printable(str(named), limit=_LONGEST_PATH)}")
     say(f"          ({key.fingerprint}), and types:")
-    say(f"          bench key trust --auditor {name} {printable(named.name)}")
-    say(f"          bench run --challenge {printable(output.name)}{own_rules}")
+    say(f"          bench key trust --auditor {name} {_word(named.name)}")
+    say(f"          bench run --challenge {_word(output.name)}{own_rules}")
     say("then      bench challenge close REPORT")
+
+
+def _word(name: str) -> str:
+    """A file's name as a shell reads it."""
+    return shlex.quote(printable(name, limit=_LONGEST_PATH))
 
 
 def _opens(asks: "Challenge") -> str:
@@ -379,7 +388,7 @@ def _require_a1(entry: "Entry", evidence: "Evidence") -> None:
     """A report that opened nothing, or has no figure, leaves the challenge to a better one."""
     if evidence.assurance == "A0":
         raise ChallengeRefused(
-            f"the report reaches assurance A0 only: not the outputs behind every figure were opened. "
+            "the report reaches assurance A0 only: it has no figure, or outputs behind one were not opened. "
             f"Challenge {entry.number} stays open for another run until {entry.expires}."
         )
 

@@ -58,9 +58,7 @@ def _sign_evidence(file: Path, by: By, key_file: Path | None, output: Path | Non
     from bench.cli import keys_here
     from bench.evidence import envelope, statement, store, trust
 
-    for option, given in (("challenge", by.challenge), ("rules", by.rules), ("tsa-roots", by.tsa_roots)):
-        if given is not None:
-            raise UsageError(f"--{option} is for verifying: add --verdict, or leave it out.")
+    by.refuse_what_only_verifying_needs("add --verdict, or leave it out.")
     with _steps_of(file):
         signed = envelope.parse(store.read_limited(file))
         statement.parse(signed.payload)  # nobody signs what is no evidence

@@ -62,6 +62,15 @@ class By:
             max_age=_age(max_age) if max_age is not None else None,
         )
 
+    def refuse_what_only_verifying_needs(self, hint: str) -> None:
+        for option, given in (
+            ("challenge", self.challenge),
+            ("rules", self.rules),
+            ("tsa-roots", self.tsa_roots),
+        ):
+            if given is not None:
+                raise UsageError(f"--{option} is for verifying evidence: {hint}")
+
 
 def going_by(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of By, and hand them to it as one value called `by`."""
@@ -214,6 +223,7 @@ def _show_verdict(data: bytes, by: By, *, as_json: bool) -> None:
     """What an auditor signed after verifying (bench sign --verdict), whose signature is checked first."""
     from bench.evidence import result, trust
 
+    by.refuse_what_only_verifying_needs("this is a verdict. Leave it out.")
     signers, revoked = trust.read(by.trust_file), trust.read_revoked(by.revoked)
     checked = result.read(data, signers, datetime.now(UTC), revoked)
     if as_json:

@@ -52,14 +52,12 @@ def facts(root: Path = HERE) -> tuple[Fact, ...]:
     )
 
 
-def libraries(root: Path = HERE) -> tuple[Digest, ...]:
-    """The numerical, driver and runtime libraries (loader.LIBRARIES) that are loaded by now."""
-    return loader.digests(root)
+def libraries(root: Path = HERE) -> tuple[tuple[Digest, ...], tuple[Fact, ...]]:
+    """The numerical, driver and runtime libraries (loader.LIBRARIES) that are loaded by now.
 
-
-def unread(root: Path = HERE) -> tuple[Fact, ...]:
-    """Those of them that have no digest, each with the reason: they belong to the facts."""
-    return tuple(loader.unread(root))
+    And, for the facts, those of them that cannot be read, each with the reason.
+    """
+    return loader.hashed(root)
 
 
 # -------------------------------------------------------------------------------------- interpreter

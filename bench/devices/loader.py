@@ -4,7 +4,6 @@ Files are named without their folders, which may hold a user's name. All of it i
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -141,26 +140,25 @@ def why_not(error: OSError) -> str:
 # ------------------------------------------------------------------------------------------- loaded
 
 
-def digests(root: Path) -> tuple[Digest, ...]:
-    """The chosen libraries that can be read, by name; of one name in two folders the second is `NAME (2)`."""
-    readable = [item for item in _chosen(root) if not item.deleted and _refusal(root, item) is None]
-    with ThreadPoolExecutor(_HASHERS) as pool:
-        hashed = pool.map(lambda item: (item.name, _sha256(root, item)), readable)
-        return tuple(_numbered(sorted(hashed)))
+def hashed(root: Path) -> tuple[tuple[Digest, ...], tuple[Fact, ...]]:
+    """The chosen libraries by name and digest, and those that cannot be read, each with the reason.
 
-
-def unread(root: Path) -> Iterator[Fact]:
-    """The chosen libraries that cannot be read, each with the reason; or why nothing is known of any."""
+    Of one name in two folders the second is `NAME (2)`.
+    """
     try:
         read(root, MAPS)
     except OSError as error:
-        yield absent(UNREAD, MAPS, why_not(error))
-        return
-    for item in _chosen(root):
-        if item.deleted:
-            yield absent(UNREAD + item.name, MAPS, "deleted")
-        elif (refusal := _refusal(root, item)) is not None:
-            yield absent(UNREAD + item.name, MAPS, why_not(refusal))
+        return (), (absent(UNREAD, MAPS, why_not(error)),)
+    chosen = _chosen(root)
+    with ThreadPoolExecutor(_HASHERS) as pool:
+        found = list(zip(chosen, pool.map(lambda item: _sha256(root, item), chosen), strict=True))
+    digests = sorted((item.name, sha256) for item, sha256 in found if isinstance(sha256, str))
+    unread = [
+        absent(UNREAD + item.name, MAPS, "deleted" if item.deleted else why_not(refusal))
+        for item, refusal in found
+        if isinstance(refusal, OSError)
+    ]
+    return tuple(_numbered(digests)), tuple(unread)
 
 
 def _chosen(root: Path) -> list[Loaded]:
@@ -182,17 +180,15 @@ def _mapped(root: Path) -> Iterator[Loaded]:
             yield Loaded(path=path.removesuffix(_DELETED), deleted=path.endswith(_DELETED))
 
 
-def _refusal(root: Path, item: Loaded) -> OSError | None:
+def _sha256(root: Path, item: Loaded) -> str | OSError:
+    """Of what was deleted another file may have the name by now: it is not read."""
+    if item.deleted:
+        return FileNotFoundError(item.path)
     try:
-        os.close(os.open(root / item.path.lstrip("/"), os.O_RDONLY))
+        with (root / item.path.lstrip("/")).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         return error
-    return None
-
-
-def _sha256(root: Path, item: Loaded) -> str:
-    with (root / item.path.lstrip("/")).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _numbered(hashed: Iterable[tuple[str, str]]) -> Iterator[Digest]:

@@ -243,7 +243,7 @@ def require_open(posed: Posed, now: datetime) -> None:
     if now > moment(asks.expires):
         raise _refused(
             posed,
-            f"has expired at {asks.expires}, and it is {spelled(now)} by this machine's clock. "
+            f"expired at {asks.expires}, and it is {spelled(now)} by this machine's clock. "
             "Ask the auditor for a new one",
         )
     if moment(asks.issued) - now > _CLOCKS_APART:
@@ -391,7 +391,7 @@ def _require_in_time(posed: Posed, evidence: Evidence, now: datetime, received: 
         )
         raise _refused(
             posed,
-            f"has expired at {asks.expires}, and {since}. That a report was there in time is shown by a "
+            f"expired at {asks.expires}, and {since}. That a report was there in time is shown by a "
             "time stamp (bench stamp FILE) or by the auditor's ledger (bench challenge close FILE), made "
             "before the challenge expired",
         )

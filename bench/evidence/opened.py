@@ -66,6 +66,10 @@ def _require_form(opening: Opening, measurement: Measurement) -> None:
         _require(none != bool(stays), f"{row}: whether it has windows to open is told wrongly")
         fitting = measurement.workload.form.requantised or not requantised
         _require(fitting, f"{row} does not requantise, so that nothing could be rounded otherwise")
+        counted = opening.leaves == leaves and (opening.opened == 0 if none else 0 < opening.opened <= leaves)
+        _require(
+            counted and not opening.stays, f"{row}: the counts of its opening are not those of its windows"
+        )
         return
     assert opening.covers is not None
     share = opening.covers.skipped_share

@@ -127,9 +127,15 @@ def keep(
         found = read(answer, envelope, roots, nonce=nonce)
     except ValueError as error:
         raise CannotMeasure(f"the authority's answer is not kept: {error}.") from error
-    store.write_atomic(
-        path_of(file), answer, hint=f"Copy {file} to a folder you may write, and stamp it there"
-    )
+    try:
+        store.write_new(path_of(file), answer, 0o644)
+    except FileExistsError:
+        require_none(path_of(file))
+    except OSError as error:
+        raise CannotMeasure(
+            f"cannot write {path_of(file)}: {(error.strerror or str(error)).lower()}. "
+            f"Copy {file} to a folder you may write, and stamp it there"
+        ) from error
     return found
 
 

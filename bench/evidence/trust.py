@@ -257,7 +257,7 @@ def _reason(signer: Signer, at: datetime, namespace: str) -> str | None:
     if signer.valid_after is not None and at < signer.valid_after:
         return f"the key ({where}) is valid only from {utc(signer.valid_after)} on"
     if signer.valid_before is not None and at > signer.valid_before:
-        return f"the key ({where}) has expired on {utc(signer.valid_before)}"
+        return f"the key ({where}) expired on {utc(signer.valid_before)}"
     return None
 
 

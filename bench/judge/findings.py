@@ -93,7 +93,7 @@ def _timing_findings(measurement: Measurement, device: Device, telemetry: Teleme
     raw = sum(sample.raw_ns for sample in samples)
     if abs(raw - host) > _CLOCKS * host:
         yield finding("failure", "clocks-disagree", host_ns=host, raw_ns=raw)
-    yield from _taken_findings(finding, telemetry, device)
+    yield from _taken_findings(finding, measurement, telemetry, device)
     yield from _device_clock_findings(finding, visits)
     yield from _cpu_time_findings(finding, samples, host, device)
     unsettled = sum(visit.settle_ended == "settle-limit" for visit in visits)
@@ -106,16 +106,25 @@ def _timing_findings(measurement: Measurement, device: Device, telemetry: Teleme
 
 
 def _taken_findings(
-    finding: Callable[..., Finding], telemetry: Telemetry, device: Device
+    finding: Callable[..., Finding], measurement: Measurement, telemetry: Telemetry, device: Device
 ) -> Iterator[Finding]:
-    """The processors' ticks are the kernel's: they tell on a clock that is slowed with all others."""
+    """The processors' ticks are the kernel's: they tell on a clock that is slowed with all others.
+
+    In the row's own windows, where little time is idle, and where these are too short in the whole run.
+    """
     cpus, readings = device.fact("threads-affinity"), telemetry.readings
     if device.family != "cpu" or not isinstance(cpus, int) or len(readings) < 2:
         return
-    whole = readings[0].at_ns, readings[-1].at_ns
-    share = disturbance.taken([whole], readings, cpus)
-    if share is not None and share > _MOST_TAKEN and whole[1] - whole[0] >= _LEAST_TAKEN_NS:
+    whole = [(readings[0].at_ns, readings[-1].at_ns)]
+    spans = [span for span in (windows(measurement), whole) if _length_ns(span) >= _LEAST_TAKEN_NS]
+    shares = [disturbance.taken(span, readings, cpus) for span in spans]
+    share = max((share for share in shares if share is not None), default=0.0)
+    if share > _MOST_TAKEN:
         yield finding("failure", "processors-exceed-elapsed", share=stats.rounded(share), cpus=cpus)
+
+
+def _length_ns(windows: Sequence[tuple[int, int]]) -> int:
+    return sum(end - begin for begin, end in windows)
 
 
 def _drift_findings(finding: Callable[..., Finding], measurement: Measurement) -> Iterator[Finding]:

@@ -44,7 +44,7 @@ FINDINGS: Mapping[str, str] = {
         "no figure."
     ),
     "processors-exceed-elapsed": (
-        "The {cpus} processors were busy or stolen for {share} of the run's time, by the kernel's own count: "
+        "The {cpus} processors were busy or stolen for {share} of the time, by the kernel's own count: "
         "the clock cannot be believed, no figure."
     ),
     "work-elsewhere": (
@@ -182,7 +182,7 @@ DOES_NOT_SHOW: Mapping[str, str] = {
     "software-cannot-prove-itself": "that the program was the published one: none proves itself",
     "devices-not-counted": "that one device did the work: software cannot see a remote or an extra one",
     "outputs-not-opened": "to others that the work was done: this machine alone checked the outputs",
-    "launches-not-committed": "that every launch did its work: the last ones of two windows were committed",
+    "launches-not-committed": "that every launch did its work: those at the end of two windows are committed",
     "time-by-own-clock": "the rate on any clock but the machine's own",
 }
 
@@ -225,8 +225,8 @@ STEPS: Mapping[str, str] = {
     "no-openings": "no outputs opened",
     "none-opened": "no outputs could be opened of {of} rows behind figures",
     "opened": (
-        "{opened} rows of outputs computed anew for {rows} of {of} figures: leaving {left_out} of them out "
-        "is caught with {confidence}"
+        "{opened} rows of outputs computed anew for {rows} of {of} figures: leaving out {left_out} of the "
+        "committed rows is caught with {confidence}, after 2^64 tries at hiding it"
     ),
     "verdict": "the verdict follows, by method {method}",
     "plausible": "times in order, {age_days} days old",

@@ -70,15 +70,24 @@ def leaves(workload: Workload, read: Read) -> list[bytes]:
     return found
 
 
+# bf16 is the upper half of fp32.
+_TYPES: Mapping[Element, str] = {
+    "f64": "<f8",
+    "f32": "<f4",
+    "bf16": "<f4",
+    "f16": "<f2",
+    "s32": "<i4",
+    "s8": "i1",
+    "u8": "u1",
+}
+
+
 def encode(values: np.ndarray, element: Element) -> np.ndarray:
     """Output values, given as float64, in the bytes that are hashed: one row of bytes for each row."""
+    typed = (values + 0.0).astype(_TYPES[element])
     if element == "bf16":
         # Already rounded to bf16, so that nothing is cut off.
-        bits = (values + 0.0).astype("<f4").view("<u4")
-        typed = (bits >> 16).astype("<u2")
-    elif element.startswith(("f", "s", "u")):
-        kind = {"f64": "<f8", "f32": "<f4", "f16": "<f2", "s32": "<i4", "s8": "i1", "u8": "u1"}[element]
-        typed = (values + 0.0).astype(kind)
+        typed = (typed.view("<u4") >> 16).astype("<u2")
     return np.ascontiguousarray(typed).view(np.uint8)
 
 

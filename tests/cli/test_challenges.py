@@ -421,7 +421,7 @@ def test_a_report_that_comes_after_the_expiry_is_refused(
     late = other_report(answered, tmp_path, challenge=named, nonce=posed.challenge.nonce)
     said = auditor("challenge", "close", late)
     assert said.code == 6
-    assert f"step 5: challenge {posed.number} has expired at {posed.challenge.expires}" in one_line(said.err)
+    assert f"step 5: challenge {posed.number} expired at {posed.challenge.expires}" in one_line(said.err)
     assert "bench stamp FILE" in said.err
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 import pytest
-from program import TOP, Made, Program, Said, one_line
+from program import TOP, Answered, Made, Program, Said, one_line
 
 import bench.cli
 from bench import plan
@@ -186,6 +186,16 @@ def test_verify_works_where_the_backends_are_not_installed(made: Made, without_h
     for command in ("verify", "show"):
         said = made.bench(command, made.file, env=without_heavy)
         assert (said.code, said.err) == (0, "")
+
+
+def test_openings_are_computed_anew_where_the_backends_are_not_installed(
+    answered: Answered, without_heavy: dict[str, str]
+) -> None:
+    words = ("verify", "--require", "A1", "--challenge", answered.challenge, answered.made.file)
+    said = answered.auditor(*words, env=without_heavy)
+    assert (said.code, said.err) == (0, "")
+    assert "rows of outputs computed anew for 1 of 1 figures" in said.out
+    assert "valid: assurance A1, " in said.out
 
 
 def test_a_run_without_any_backend_says_what_to_install(

@@ -168,7 +168,7 @@ def test_a_window_of_trust_is_kept_shown_and_acted_on(made: Made, bench: Program
     ]
     refused = bench("verify", made.file)
     assert refused.code == 5
-    assert "has expired on 2021-01-31T23:59:00Z" in one_line(refused.err)
+    assert "expired on 2021-01-31T23:59:00Z" in one_line(refused.err)
     again = bench(*words)
     assert again.code == 2
     assert "is trusted with this key already, for another time: line 1 of " in one_line(again.err)

@@ -175,7 +175,7 @@ def test_what_only_a_verdict_goes_by_is_refused_without_one(
 ) -> None:
     said = bench("sign", *words, file)
     assert said.code == 2
-    assert f"{words[0]} is for verifying: add --verdict" in one_line(said.err)
+    assert f"{words[0]} is for verifying evidence: add --verdict" in one_line(said.err)
 
 
 def test_a_folder_that_cannot_be_written_is_exit_code_3(bench: Program, file: Path) -> None:

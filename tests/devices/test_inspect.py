@@ -23,7 +23,7 @@ CLEAN = environment(TOP / "no-home")
 TELL = """
 import json
 from bench.devices import inspect
-facts, libraries, unread = inspect.facts(), inspect.libraries(), inspect.unread()
+facts, (libraries, unread) = inspect.facts(), inspect.libraries()
 print(json.dumps([
     {f.name: f"absent: {f.reason}" if f.value is None else f.value for f in (*facts, *unread)},
     [(library.name, library.sha256) for library in libraries],
@@ -156,8 +156,10 @@ def test_what_cannot_be_read_is_no_absent_file(tmp_path: Path) -> None:
         (tmp_path / path.lstrip("/")).mkdir(parents=True)
     for name in ("preloaded-by-environment", "preloaded-by-file", "python-variables", "vdso-mapped"):
         assert fact(name, tmp_path).reason == "not-readable"
-    assert [(item.name, item.reason) for item in inspect.unread(tmp_path)] == [("library/", "not-readable")]
-    assert inspect.libraries(tmp_path) == ()
+    assert [(item.name, item.reason) for item in inspect.libraries(tmp_path)[1]] == [
+        ("library/", "not-readable")
+    ]
+    assert found == ()
 
 
 # --------------------------------------------------------------------------------------- libraries
@@ -198,8 +200,8 @@ def mapped(root: Path, paths: Iterable[str], contents: Mapping[str, str] | None 
 def test_libraries_of_numbers_drivers_and_runtimes_are_chosen(tmp_path: Path, path: str) -> None:
     mapped(tmp_path, [path], {path: "code"})
     expected = Digest(name=Path(path).name, sha256=hashlib.sha256(b"code").hexdigest())
-    assert inspect.libraries(tmp_path) == (expected,)
-    assert inspect.unread(tmp_path) == ()
+    assert inspect.libraries(tmp_path)[0] == (expected,)
+    assert inspect.libraries(tmp_path)[1] == ()
 
 
 def test_other_libraries_and_files_that_no_code_is_run_from_are_left_out(tmp_path: Path) -> None:
@@ -208,13 +210,13 @@ def test_other_libraries_and_files_that_no_code_is_run_from_are_left_out(tmp_pat
     with (tmp_path / "proc/self/maps").open("a") as maps:
         maps.write("7f00 r--p 00000000 fe:00 12 /usr/lib/libm.so.6\n7f00 rwxp 00000000 00:00 0 \n")
         maps.write("7f00 r-xp 00000000 00:00 0 [vdso]\n")
-    assert inspect.libraries(tmp_path) == inspect.unread(tmp_path) == ()
+    assert inspect.libraries(tmp_path) == ((), ())
 
 
 def test_a_library_mapped_in_parts_stands_once(tmp_path: Path) -> None:
     path = "/usr/lib/libm.so.6"
     mapped(tmp_path, [path, path], {path: "code"})
-    assert len(inspect.libraries(tmp_path)) == 1
+    assert len(inspect.libraries(tmp_path)[0]) == 1
 
 
 def test_two_libraries_of_one_name_both_stand_in_an_order_that_no_folder_decides(tmp_path: Path) -> None:
@@ -225,26 +227,26 @@ def test_two_libraries_of_one_name_both_stand_in_an_order_that_no_folder_decides
         digests = sorted(hashlib.sha256(text).hexdigest() for text in (b"mine", b"other"))
         names = ["libgomp.so.1", "libgomp.so.1 (2)"]
         expected = [Digest(name=n, sha256=d) for n, d in zip(names, digests, strict=True)]
-        assert [*inspect.libraries(root)][:2] == expected
-        assert inspect.libraries(root)[2].name == "libm.so"
+        assert [*inspect.libraries(root)[0]][:2] == expected
+        assert inspect.libraries(root)[0][2].name == "libm.so"
 
 
 def test_a_library_with_blanks_in_its_path_is_read(tmp_path: Path) -> None:
     path = "/my programs/torch/lib/libtorch cpu.so"
     mapped(tmp_path, [path], {path: "code"})
-    assert [library.name for library in inspect.libraries(tmp_path)] == ["libtorch cpu.so"]
+    assert [library.name for library in inspect.libraries(tmp_path)[0]] == ["libtorch cpu.so"]
 
 
 def test_libraries_that_are_gone_or_deleted_are_still_named(tmp_path: Path) -> None:
     # What stands at a deleted library's place now is another file.
     there = "/home/alice/libc10.so"
     mapped(tmp_path, ["/home/alice/libtorch.so", f"{there} (deleted)"], {there: "another"})
-    assert inspect.libraries(tmp_path) == ()
-    assert [(item.name, item.reason) for item in inspect.unread(tmp_path)] == [
+    assert inspect.libraries(tmp_path)[0] == ()
+    assert [(item.name, item.reason) for item in inspect.libraries(tmp_path)[1]] == [
         ("library/libc10.so", "deleted"),
         ("library/libtorch.so", "no-file"),
     ]
-    assert "alice" not in str(inspect.unread(tmp_path))
+    assert "alice" not in str(inspect.libraries(tmp_path)[1])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -252,7 +254,7 @@ def test_a_library_that_may_not_be_read_is_still_named(tmp_path: Path) -> None:
     path = "/usr/lib/libm.so.6"
     mapped(tmp_path, [path], {path: "code"})
     (tmp_path / path.lstrip("/")).chmod(0)
-    assert [item.reason for item in inspect.unread(tmp_path)] == ["not-permitted"]
+    assert [item.reason for item in inspect.libraries(tmp_path)[1]] == ["not-permitted"]
 
 
 def test_numpys_libraries_are_among_those_that_a_process_has_loaded() -> None:

@@ -97,7 +97,7 @@ def test_a_key_that_was_valid_when_it_was_stamped_still_counts_when_it_has_expir
     desk.trust_vendor(until=now - timedelta(hours=1))
     unstamped = desk.verify()
     assert unstamped.code == 5
-    assert "has expired on" in unstamped.err
+    assert "expired on" in unstamped.err
     desk.stamp(now - timedelta(hours=2))
     assert desk.verify().code == 0
     desk.stamp(now)
@@ -142,7 +142,7 @@ def test_a_report_that_was_stamped_in_time_answers_a_challenge_that_has_expired(
     desk.stamp(now - timedelta(minutes=30))
     said = asked_now()
     assert said.code == 6
-    assert "has expired at" in said.err
+    assert "expired at" in said.err
 
 
 def test_a_stamp_of_another_report_is_refused(desk: Desk, answered: Answered) -> None:
