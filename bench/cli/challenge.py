@@ -203,6 +203,17 @@ def _announce(posed: "Posed", key: "SigningKey", key_file: Path, output: Path, r
     say(f"          bench key trust --auditor {name} {_word(named.name)}")
     say(f"          bench run --challenge {_word(output.name)}{own_rules}")
     say("then      bench challenge close REPORT")
+    if asks.vendor is not None and asks.vendor not in _principals():
+        tell(
+            f"no key is trusted here under the name {printable(asks.vendor)}: who signs the report is not held "
+            "against it. bench key trust VENDOR FILE.pub, and --vendor VENDOR in the same word, let it be."
+        )
+
+
+def _principals() -> set[str]:
+    from bench.evidence import trust
+
+    return {name for signer in trust.read() for name in signer.principal.split(",")}
 
 
 def _word(name: str) -> str:

@@ -202,7 +202,8 @@ def _challenge_step(evidence: Evidence, request: Request, found: Verified) -> St
         known=_principals(request.signers),
     )
     auditor = ", ".join(signer.principal for signer in posed.signers) or posed.challenge.auditor
-    values: dict[str, Scalar] = {"challenge": posed.number, "auditor": auditor}
+    vendor = posed.challenge.vendor or "anybody"
+    values: dict[str, Scalar] = {"challenge": posed.number, "auditor": auditor, "vendor": vendor}
     known = "challenge-unknown-here" if entry is None else "challenge-used" if entry.report else "challenge"
     return Step(number=5, code=known, values={**values, "expires": posed.challenge.expires})
 

@@ -215,11 +215,11 @@ STEPS: Mapping[str, str] = {
         "it says that it answers a challenge, which was not given: nothing here shows that it is fresh "
         "(--challenge FILE)"
     ),
-    "challenge": "answers challenge {challenge} of {auditor}, open until {expires} and not used up",
-    "challenge-used": "answers challenge {challenge} of {auditor}, which this very report has used up",
+    "challenge": "answers challenge {challenge} of {auditor} to {vendor}, open until {expires} and not used up",
+    "challenge-used": "answers challenge {challenge} of {auditor} to {vendor}, which this very report has used up",
     "challenge-unknown-here": (
-        "answers challenge {challenge} of {auditor}, open until {expires}; it stands in no ledger here, so "
-        "that a second use would not be seen"
+        "answers challenge {challenge} of {auditor} to {vendor}, open until {expires}; it stands in no ledger "
+        "here, so that a second use would not be seen"
     ),
     "recomputed": "counts and figures of {rows} rows follow from {samples} samples",
     "no-openings": "no outputs opened",

@@ -312,6 +312,20 @@ def test_the_help_of_every_command_fits_a_screen(bench: Program, command: str) -
     assert max(map(len, said.out.splitlines())) <= 80
 
 
+def test_a_vendor_who_is_nobodys_name_in_the_trust_store_is_told_so(bench: Program) -> None:
+    said = new(bench, "--vendor", "A GmbH")
+    assert said.code == 0
+    assert "no key is trusted here under the name A GmbH" in said.err
+    (bench.folder / "c.json").unlink()
+    assert bench("key", "trust", "vendor@example.org", bench.home / "key.pub").code == 0
+    assert "no key is trusted" not in new(bench, "--vendor", "vendor@example.org").err
+
+
+def test_commands_for_the_vendor_quote_names_with_blanks(bench: Program) -> None:
+    said = bench("challenge", "new", "-o", "my challenge.json")
+    assert "bench run --challenge 'my challenge.json'" in said.out
+
+
 # ------------------------------------------------------------------------------------------ closed
 
 
