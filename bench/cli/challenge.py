@@ -205,8 +205,8 @@ def _announce(posed: "Posed", key: "SigningKey", key_file: Path, output: Path, r
     say("then      bench challenge close REPORT")
     if asks.vendor is not None and asks.vendor not in _principals():
         tell(
-            f"no key is trusted here under the name {printable(asks.vendor)}: who signs the report is not held "
-            "against it. bench key trust VENDOR FILE.pub, and --vendor VENDOR in the same word, let it be."
+            f"no key is trusted here under the name {printable(asks.vendor)}, so that who signs the report "
+            "cannot be held against it. Trust the vendor's key under that name: bench key trust VENDOR FILE.pub"
         )
 
 
