@@ -206,7 +206,7 @@ def _announce(posed: "Posed", key: "SigningKey", key_file: Path, output: Path, r
     if asks.vendor is not None and asks.vendor not in _principals():
         tell(
             f"no key is trusted here under the name {printable(asks.vendor)}, so that who signs the report "
-            "cannot be held against it. Trust the vendor's key under that name: bench key trust VENDOR FILE.pub"
+            "cannot be held against it. Trust the vendor's key by that name: bench key trust VENDOR FILE.pub"
         )
 
 

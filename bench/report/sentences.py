@@ -216,10 +216,10 @@ STEPS: Mapping[str, str] = {
         "(--challenge FILE)"
     ),
     "challenge": "answers challenge {challenge} of {auditor} to {vendor}, open until {expires} and not used up",
-    "challenge-used": "answers challenge {challenge} of {auditor} to {vendor}, which this very report has used up",
+    "challenge-used": "answers challenge {challenge} of {auditor} to {vendor}, which this report has used up",
     "challenge-unknown-here": (
-        "answers challenge {challenge} of {auditor} to {vendor}, open until {expires}; it stands in no ledger "
-        "here, so that a second use would not be seen"
+        "answers challenge {challenge} of {auditor} to {vendor}, open until {expires}; it stands in no "
+        "ledger here, so that a second use would not be seen"
     ),
     "recomputed": "counts and figures of {rows} rows follow from {samples} samples",
     "no-openings": "no outputs opened",
