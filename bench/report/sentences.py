@@ -215,7 +215,7 @@ STEPS: Mapping[str, str] = {
         "it says that it answers a challenge, which was not given: nothing here shows that it is fresh "
         "(--challenge FILE)"
     ),
-    "challenge": "answers challenge {challenge} of {auditor} to {vendor}, open until {expires} and not used up",
+    "challenge": "answers challenge {challenge} of {auditor} to {vendor}, open until {expires}, not used up",
     "challenge-used": "answers challenge {challenge} of {auditor} to {vendor}, which this report has used up",
     "challenge-unknown-here": (
         "answers challenge {challenge} of {auditor} to {vendor}, open until {expires}; it stands in no "

@@ -48,7 +48,7 @@ def test_with_its_challenge_a_report_is_of_level_a1(answered: Answered) -> None:
     assert (said.code, said.err) == (0, "")
     assert "signed by vendor@example.org (SHA256:" in step(said, 2)
     assert "answers challenge " in step(said, 5)
-    assert step(said, 5).endswith("and not used up")
+    assert step(said, 5).endswith("not used up")
     assert (
         "rows of outputs computed anew for 1 of 1 figures: leaving out 10.0 % of the committed rows is"
         in step(said, 7)
