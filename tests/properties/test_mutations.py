@@ -191,7 +191,8 @@ def test_a_mutated_challenge_signed_again_asks_what_a_challenge_can_ask(
     except Refused:
         return
     assert list(challenge.faults(posed.challenge)) == []
-    assert challenge.payload(posed.challenge) == posed.envelope.payload
+    # Equal as values: a character beyond ASCII may be spelled in two ways.
+    assert json.loads(challenge.payload(posed.challenge)) == json.loads(posed.envelope.payload)
 
 
 @given(data=st.data())
