@@ -108,6 +108,8 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"expires": "2026-5-4T12:00:00Z"}, "2026-5-4T12:00:00Z is no time of the form"),
     ({"expires": "2026-02-30T12:00:00Z"}, "is no time of the form"),
     ({"expires": ASKED.issued}, "which is not after it was issued"),
+    ({"expires": "2036-05-10T12:00:00Z"}, "more than ten years after it was issued"),
+    ({"issued": "9999-12-30T00:00:00Z", "expires": "9999-12-31T23:59:59Z"}, "more than ten years after"),
 ]
 
 

@@ -268,6 +268,14 @@ def test_evidence_is_not_read_as_a_result(evidence: Evidence, key: SigningKey) -
         result.read(file_of(evidence, key), store(vendor=key), NOW)
 
 
+def test_a_verdict_by_a_key_that_is_trusted_for_reports_alone_is_not_read(
+    signed: bytes, p256_key: SigningKey
+) -> None:
+    for_reports = parse(f'vendor namespaces="compute-evidence" {p256_key.public.line}\n', "store")
+    with pytest.raises(SignatureNotTrusted, match='not "compute-evidence-verdict"'):
+        result.read(signed, for_reports, NOW)
+
+
 PROPERTY = "COMPUTE_EVIDENCE_"
 
 
@@ -292,6 +300,15 @@ PROPERTY = "COMPUTE_EVIDENCE_"
         (lambda s: s["predicate"]["properties"].append(PROPERTY + "VALID"), "hold VALID, and nothing twice"),
         (lambda s: s["predicate"]["properties"].remove(PROPERTY + "VALID"), "hold VALID, and nothing twice"),
         (lambda s: s["predicate"].update(properties=[]), "hold VALID"),
+        (lambda s: s["predicate"]["properties"].append(PROPERTY + "ASSURANCE_A1"), "hold one ASSURANCE"),
+        (lambda s: s["predicate"]["properties"].append(PROPERTY + "ASSURANCE_A3"), "A3 is not known"),
+        (lambda s: s["predicate"]["properties"].append(PROPERTY + "SIGNED_BY_OWN_KEY"), "hold one SIGNED_BY"),
+        (
+            lambda s: s["predicate"]["properties"].extend(
+                f"{PROPERTY}THRESHOLD_A_TIER_{word}" for word in ("MET", "NOT_MET")
+            ),
+            "two answers for one threshold",
+        ),
         (lambda s: s["subject"].pop(), "a subject too many or too few"),
         (lambda s: s["subject"].append(s["subject"][0]), "a subject too many or too few"),
         (lambda s: s["subject"].reverse(), "the subjects are not"),

@@ -548,3 +548,27 @@ def test_ssh_keygen_keeps_to_the_windows_that_we_write(openssh: OpenSsh) -> None
         at = NOW + timedelta(minutes=minutes)
         ours = isinstance(trusted(trust.read(path), public, at), Trusted)
         assert openssh.verifies("-O", f"verify-time={at:%Y%m%d%H%M%SZ}") == ours == (0 <= minutes <= 60)
+
+
+def test_a_stamp_on_an_ecdsa_signature_counts_only_for_a_key_trusted_from_before_it(
+    p256_key: SigningKey,
+) -> None:
+    """A key can be made afterwards that fits such a signature and what was never signed."""
+    envelope = sign(b"{}", PAYLOAD_TYPE, [p256_key])
+    for options, counts in (
+        ('namespaces="compute-evidence"', False),
+        ('namespaces="compute-evidence",valid-after="20250701Z"', False),
+        ('namespaces="compute-evidence",valid-after="20250501Z"', True),
+    ):
+        signers = parse(store(p256_key, options), "store")
+        assert signed_first(envelope, signers, EARLY) is counts, options
+
+
+@pytest.mark.parametrize("namespace", [trust.CHALLENGES, trust.VERDICTS])
+def test_a_line_without_namespaces_is_for_reports_alone(key: SigningKey, namespace: str) -> None:
+    """Else whoever entered a vendor so would take the vendor's challenges and verdicts, too."""
+    for options, known in (("", False), (f'namespaces="{namespace}"', True)):
+        signers = parse(store(key, options), "store")
+        found = trusted(signers, key.public, NOW, namespace=namespace)
+        assert isinstance(found, Trusted) is known
+    assert isinstance(trusted(parse(store(key, ""), "store"), key.public, NOW), Trusted)

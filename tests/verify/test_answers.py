@@ -19,7 +19,7 @@ from bench.errors import EvidenceInvalid
 from bench.evidence import challenge, envelope, keys, ledger, statement, trust
 from bench.evidence.challenge import Posed, spelled
 from bench.evidence.opened import require_opened
-from bench.terms import Challenge, Digest, Evidence, Opening, Sample, Visit
+from bench.terms import Challenge, Digest, Evidence, Finding, Opening, Sample, Visit
 
 NEVER = timedelta(days=3)
 
@@ -405,8 +405,9 @@ def test_what_is_typed_against_the_challenge_is_refused_before_measuring(
             2,
             "the challenge is about rule set",
         ),
+        ({"rules": Digest(name="/etc/passwd.toml", sha256="0" * 64)}, 2, "which is not shipped with this"),
     ],
-    ids=["expired", "another device", "held for longer", "another rule set"],
+    ids=["expired", "another device", "held for longer", "another rule set", "a path for a rule set"],
 )
 def test_a_challenge_that_this_run_cannot_answer_is_refused_before_measuring(
     answered: Answered, changes: dict[str, Any], code: int, reason: str, tmp_path: Path
@@ -454,3 +455,24 @@ def test_a_failure_while_opening_loses_nothing_that_was_measured(answered: Answe
     kept = vendor("show", "kept.evidence.json", "--json").json
     assert (kept["interrupted"], kept["assurance"]) == (True, "A0")
     assert kept["figures"][0]["estimate"] is not None
+
+
+def test_a_report_of_level_a0_leaves_its_challenge_open(
+    answered: Answered, evidence: Evidence, auditor: Program, tmp_path: Path
+) -> None:
+    """One whose rows were all refused answers the challenge, and would burn it."""
+    rows = tuple(
+        replace(row, ended="refused", findings=(refusal(row.workload.row),)) for row in evidence.measurements
+    )
+    empty = forging.concluded(evidence, measurements=rows, openings=())
+    assert empty.assurance == "A0"
+    report = forging.write(tmp_path, "empty", forging.built(answered.made, empty))
+    assert auditor("verify", "--challenge", answered.challenge, report).code == 0
+    said = auditor("challenge", "close", report)
+    assert said.code == 6
+    assert "reaches assurance A0 only" in line(said)
+    assert auditor("challenge", "list", "--json").json[0]["state"] == "open"
+
+
+def refusal(row: str) -> Finding:
+    return Finding(subject=row, status="failure", code="backend-failed", numbers={"detail": "lost"})

@@ -202,6 +202,12 @@ def an_added_gpu(evidence: Evidence) -> Changes:
     return {"devices": (*evidence.devices, gpu)}
 
 
+def sixty_four_gpus(evidence: Evidence) -> Changes:
+    *_, gpu = an_added_gpu(evidence)["devices"]
+    more = (replace(gpu, selector=f"cuda:{number}") for number in range(64))
+    return {"devices": (*evidence.devices, *more)}
+
+
 def an_added_accelerator(evidence: Evidence) -> Changes:
     """One of a family that no kernel measures."""
     npu = Device(selector="ort:NPU", family="ort", kind="npu", name="An NPU", vendor=None, facts=())
@@ -357,6 +363,7 @@ UNSOUND = (
     Unsound(
         name="a GPU that nothing was measured on", change=an_added_gpu, reason="nothing was measured on it"
     ),
+    Unsound(name="a GPU for every minute", change=sixty_four_gpus, reason="more than 64 devices"),
     Unsound(name="a device of no kernel", change=an_added_accelerator, reason="nothing was measured on it"),
     Unsound(
         name="a second processor with one row",
