@@ -562,3 +562,23 @@ def test_processors_that_were_busy_all_the_time_are_no_finding() -> None:
 
 def test_a_run_too_short_for_the_kernels_ticks_accuses_nobody() -> None:
     assert taken(2_000_000, seconds=0.9).rows[0].counts
+
+
+def test_a_run_that_idles_between_its_windows_does_not_hide_what_they_took() -> None:
+    """Five windows of 0.3 s in a minute: in them both processors count a third more than has passed."""
+    second = 10**9
+    begins = [10 * second * number for number in range(1, 6)]
+    length = 3 * second // 10
+    moments, busy_us = [0], [0]
+    for begin in begins:
+        moments += [begin, begin + length]
+        busy_us += [busy_us[-1], busy_us[-1] + 2 * length * 4 // 3 // 1000]
+    readings = [
+        Reading(at_ns=at_ns, busy_us=busy, own_us=0, steal_us=0)
+        for at_ns, busy in zip(moments, busy_us, strict=True)
+    ]
+    visits = tuple(visit(sample(length, start_ns=begin)) for begin in begins)
+    row = measurement(visits=visits)
+    result = deliver([device()], [row], scripted_device.telemetry(*readings), clock=NO_CLOCK)
+    (finding,) = [found for found in result.findings if found.code == "processors-exceed-elapsed"]
+    assert finding.numbers["share"] == pytest.approx(4 / 3, abs=1e-4)
