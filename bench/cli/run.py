@@ -280,12 +280,12 @@ def _asked_rules(posed: "Posed | None") -> str:
 
 def _posed(path: Path, devices: "Sequence[Device]") -> "Posed":
     """The challenge in a file: of an auditor who is trusted here, still open, and about these devices."""
-    from bench.evidence import challenge, trust
+    from bench.evidence import answer, challenge, trust
 
     now = datetime.now(UTC)
     posed = challenge.read(path, trust.read(), now, trust.read_revoked())
-    challenge.require_open(posed, now)
-    challenge.require_devices(posed, devices)
+    answer.require_open(posed, now)
+    answer.require_devices(posed, devices)
     return posed
 
 

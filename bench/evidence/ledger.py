@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bench.errors import CannotMeasure, ChallengeRefused, EvidenceInvalid
-from bench.evidence import challenge, envelope
+from bench.evidence import answer, challenge, envelope
 from bench.evidence.challenge import Posed
 from bench.evidence.keys import home
 from bench.evidence.store import make_private_folders
@@ -104,7 +104,7 @@ def close(nonce: str, report: str, now: datetime) -> bool:
     if entry is None:
         raise unknown(nonce)
     if entry.report is not None and entry.report != report:
-        raise challenge.used_up(entry.number, entry.report, report)
+        raise answer.used_up(entry.number, entry.report, report)
     return bool(changed)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import ChallengeRefused, EvidenceInvalid
 from bench.evidence import (
+    answer,
     challenge,
     envelope,
     harness,
@@ -191,7 +192,7 @@ def _challenge_step(evidence: Evidence, request: Request, found: Verified) -> St
             f"challenge {posed.number} is not the one that was issued here with its nonce, {entry.number}: "
             "bench challenge list"
         )
-    challenge.require_answered(
+    answer.require_answered(
         posed,
         evidence,
         now=request.now,

@@ -14,7 +14,7 @@ import pytest
 from challenge_cases import ASKED, NOW, OTHER_REPORT, REPORT, posed
 
 from bench.errors import ChallengeRefused, EvidenceInvalid, SignatureNotTrusted, UsageError
-from bench.evidence import challenge, envelope, trust
+from bench.evidence import answer, challenge, envelope, trust
 from bench.evidence.challenge import PAYLOAD_TYPE, Posed
 from bench.evidence.keys import SigningKey
 from bench.evidence.strict_json import to_bytes
@@ -208,18 +208,18 @@ def test_a_challenge_is_no_report_and_a_report_no_challenge(file: Path) -> None:
 def test_a_challenge_is_open_until_it_expires(key: SigningKey) -> None:
     found = posed(ASKED, key)
     expires = datetime(2026, 5, 4, 12, tzinfo=UTC)
-    challenge.require_open(found, NOW)
-    challenge.require_open(found, expires)
+    answer.require_open(found, NOW)
+    answer.require_open(found, expires)
     with pytest.raises(ChallengeRefused, match=r"expired at 2026-05-04T12:00:00Z.*2026-05-04T12:00:01Z"):
-        challenge.require_open(found, expires + timedelta(seconds=1))
+        answer.require_open(found, expires + timedelta(seconds=1))
 
 
 def test_a_challenge_from_the_future_is_not_open(key: SigningKey) -> None:
     found = posed(ASKED, key)
     issued = datetime(2026, 5, 1, 12, tzinfo=UTC)
-    challenge.require_open(found, issued - timedelta(days=1))
+    answer.require_open(found, issued - timedelta(days=1))
     with pytest.raises(ChallengeRefused, match="issued at 2026-05-01T12:00:00Z, which is in the future"):
-        challenge.require_open(found, issued - timedelta(days=1, seconds=1))
+        answer.require_open(found, issued - timedelta(days=1, seconds=1))
 
 
 def device(name: str, kind: str = "cpu") -> Device:
@@ -244,7 +244,7 @@ def test_the_device_named_is_the_one_measured(key: SigningKey) -> None:
         ("A10", [a10, a10]),
     ]
     for claimed, devices in fits:
-        challenge.require_devices(posed(replace(ASKED, device=claimed), key), devices)
+        answer.require_devices(posed(replace(ASKED, device=claimed), key), devices)
     for claimed, devices, got in (
         ("a10", [device("NVIDIA A100")], "NVIDIA A100"),
         ("a10", [device(spec.names[0], "cpu")], "is for the device a10"),
@@ -253,7 +253,7 @@ def test_the_device_named_is_the_one_measured(key: SigningKey) -> None:
         ("A10", [device("x\x1b[2J")], "what is measured is x"),
     ):
         with pytest.raises(ChallengeRefused, match="is for the device") as caught:
-            challenge.require_devices(posed(replace(ASKED, device=claimed), key), devices)
+            answer.require_devices(posed(replace(ASKED, device=claimed), key), devices)
         assert got in str(caught.value)
         assert "\x1b" not in str(caught.value)
 
@@ -280,7 +280,7 @@ def answers(
     signed_by: frozenset[str] = frozenset({"vendor@example.org"}),
     known: frozenset[str] = frozenset({"vendor@example.org", "other@example.org"}),
 ) -> None:
-    challenge.require_answered(
+    answer.require_answered(
         found,
         made,
         now=now,
