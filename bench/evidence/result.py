@@ -21,7 +21,7 @@ from bench.evidence.keys import PublicKey, SigningKey
 from bench.evidence.statement import Sha256, Subject
 from bench.evidence.strict_json import read_json, to_bytes
 from bench.evidence.trust import SELF, VERDICTS, Signer, Trusted, check_signatures
-from bench.evidence.verify import Request, Verified, stamped_at
+from bench.evidence.verify import Request, Verified
 from bench.printable import printable
 from bench.terms import Envelope, Evidence, Threshold
 
@@ -176,8 +176,7 @@ def _properties(found: Verified, evidence: Evidence, request: Request) -> Iterat
         yield "COMPLETE"
     others = any(signer.principal != SELF for signer in found.signers)
     yield "SIGNED_BY_TRUSTED_KEY" if others else "SIGNED_BY_OWN_KEY"
-    assert found.envelope is not None
-    if stamped_at(found.stamp, found.envelope, request) is not None:
+    if found.stamped_at is not None:
         yield "TIME_STAMPED"
     if request.challenge is not None:
         yield "ANSWERS_CHALLENGE"

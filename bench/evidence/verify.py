@@ -117,7 +117,7 @@ def verify(path: Path, request: Request, found: Verified) -> Iterator[Step]:
     number = envelope.report_number(signed)
     yield Step(number=1, code="envelope", values={"report": number, "signatures": len(signed.signatures)})
     found.stamp = timestamp.check(path, signed, request.roots)
-    found.stamped_at = stamped_at(found.stamp, signed, request)
+    found.stamped_at = _stamped_at(found.stamp, signed, request)
     found.signers = trust.check_signatures(
         signed, request.signers, request.now, request.revoked, first_at=found.stamped_at
     )
@@ -148,7 +148,7 @@ def verify(path: Path, request: Request, found: Verified) -> Iterator[Step]:
         yield Step(number=9, code="plausible", values=values)
 
 
-def stamped_at(stamp: Stamped | Unchecked | None, signed: Envelope, request: Request) -> datetime | None:
+def _stamped_at(stamp: Stamped | Unchecked | None, signed: Envelope, request: Request) -> datetime | None:
     """The stamp's time, where it was made for the signature of somebody who was trusted then.
 
     Anybody can have any bytes stamped, and put them before a signature that is made later.
