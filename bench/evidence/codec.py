@@ -1,4 +1,4 @@
-"""The frozen values of terms.py as JSON and back, by their type hints alone.
+"""The frozen values of terms as JSON and back, by their type hints alone.
 
 One function per kind of hint gives its three views, which must agree: how it is written, how it is
 read strictly, and its JSON Schema. No field is known here by name.

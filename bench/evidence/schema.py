@@ -1,7 +1,7 @@
 """The JSON Schema 2020-12 of the payload, made from the same type hints that the codec goes by.
 
 It ships as statement.schema.json, for programs of others; `bench` itself reads by the codec, which is
-stricter. After a change of terms.py write it anew with `python -m bench.evidence.schema`; a test compares.
+stricter. After a change of terms write it anew with `python -m bench.evidence.schema`; a test compares.
 """
 
 import json

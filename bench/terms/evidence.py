@@ -1,0 +1,159 @@
+"""What is signed: challenge, openings, the evidence of a run, its envelope."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.terms.checks import require
+from bench.terms.devices import Device, Fact
+from bench.terms.judgement import Claim, Condition, Delivered, Figure, Verdict
+from bench.terms.measurements import Diagnostic, Measurement, Schedule, Telemetry, Transfer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """SHA-256 of the bytes that `name` names."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenge:
+    """What an auditor asks of one run: the nonce that seeds it, what to measure, for whom, until when.
+
+    `vendor` and `device` are what the vendor claims, None where that is left open; `device` is the name
+    that a device calls itself by, or the id of its profile. No `precisions` means the default.
+    `sustain_s` is the least time that each precision's best row is held under load, 0 for none.
+    So many outputs are opened that leaving out `skipped_share` of the committed rows is caught. Times are
+    RFC 3339 in UTC, to the second.
+    """
+
+    format: str
+    nonce: str
+    auditor: str
+    vendor: str | None
+    device: str | None
+    rules: Digest
+    precisions: tuple[str, ...]
+    sustain_s: int
+    skipped_share: float
+    issued: str
+    expires: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """How much of a row's work an opening covers: `committed` of the `timed` launches.
+
+    Launches read windows of one pool, so that the rows of two of them may be the same in part.
+
+    Whoever left out `skipped_share` of the committed rows, and tried 2^64 commitments for one that would
+    hide it, is caught with probability `confidence`.
+    """
+
+    committed: int
+    timed: int
+    skipped_share: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """Outputs of timed launches of a row: committed by a Merkle root, opened where nonce and root say.
+
+    `stays` are the row's windows (its visits in order, then the held one), from 0, whose last launch is
+    committed; `leaves` counts the rows of their outputs and `opened` those that were drawn. `siblings` is
+    the base64 of the digests that lead from the opened leaves to `root`. `reason` says why there is none.
+    """
+
+    device: str
+    row: str
+    stays: tuple[int, ...]
+    leaves: int
+    opened: int
+    root: str | None
+    siblings: str | None
+    covers: Coverage | None
+    reason: str | None
+
+    def __post_init__(self) -> None:
+        parts = (self.root, self.siblings, self.covers)
+        whole = all(part is not None for part in parts)
+        none = all(part is None for part in parts)
+        require(whole if self.reason is None else none, f"{self.row}: an opening or a reason, not both")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What the process that measured says about itself: a claim of the machine, never a proof.
+
+    `libraries` are the shared objects that it had loaded when it ended, by their file's name.
+    """
+
+    facts: tuple[Fact, ...]
+    libraries: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Harness:
+    """The measuring program, as it describes itself: a claim of the machine, not a proof."""
+
+    version: str
+    files: tuple[Digest, ...]
+    libraries: tuple[Fact, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """The predicate of the signed statement: everything the verdict follows from, and the verdict.
+
+    `asked` are the precisions asked for, none where the default was run: with the devices' facts they
+    decide which rows there are. `schedule` is the one that the visits followed; `clock` says how the
+    cores' clock was measured, or why it was not. `challenge` is the digest of the auditor's challenge that
+    the run answers, whose nonce is then `nonce`.
+    """
+
+    format: str
+    created: str
+    mode: Literal["default", "quick"]
+    assurance: str
+    interrupted: bool
+    nonce: str
+    challenge: Digest | None
+    harness: Harness
+    inspection: Inspection
+    system: tuple[Fact, ...]
+    devices: tuple[Device, ...]
+    claims: tuple[Claim, ...]
+    rules: Digest
+    profiles: tuple[Digest, ...]
+    asked: tuple[str, ...]
+    schedule: Schedule
+    clock: Fact
+    measurements: tuple[Measurement, ...]
+    openings: tuple[Opening, ...]
+    memory: tuple[Transfer, ...]
+    diagnostics: tuple[Diagnostic, ...]
+    telemetry: Telemetry
+    delivered: tuple[Delivered, ...]
+    figures: tuple[Figure, ...]
+    conditions: tuple[Condition, ...]
+    verdict: Verdict
+    does_not_show: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """One signature of an envelope: the key's OpenSSH fingerprint (a hint only) and the raw bytes."""
+
+    keyid: str
+    sig: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """DSSE: the exact payload bytes, their type, and who signed them."""
+
+    payload: bytes
+    payload_type: str
+    signatures: tuple[Signature, ...]

@@ -1,0 +1,102 @@
+"""What is run: shapes, forms, rows, and what a launch counts."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.terms.checks import require
+
+Operation = Literal["gemm", "conv"]
+
+# Elements as they lie in memory. "u8" carries zero point 128, so that its values are s8's plus 128.
+Element = Literal["f64", "f32", "bf16", "f16", "s32", "s8", "u8"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GemmShape:
+    """C (m, n) = A (m, k) times B (k, n)."""
+
+    m: int
+    n: int
+    k: int
+
+    def __post_init__(self) -> None:
+        require(min(self.m, self.n, self.k) > 0, f"a GEMM shape is positive, got {self}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvShape:
+    """Stride 1, dilation 1, one group; `kernel` and `padding` hold for both axes."""
+
+    batch: int
+    channels: int
+    filters: int
+    height: int
+    width: int
+    kernel: int
+    padding: int
+
+    def __post_init__(self) -> None:
+        require(min(self.batch, self.channels, self.filters, self.kernel) > 0 <= self.padding, f"got {self}")
+        require(min(self.out_height, self.out_width) > 0, f"the image is smaller than the kernel: {self}")
+
+    @property
+    def out_height(self) -> int:
+        return self.height + 2 * self.padding - self.kernel + 1
+
+    @property
+    def out_width(self) -> int:
+        return self.width + 2 * self.padding - self.kernel + 1
+
+
+Shape = GemmShape | ConvShape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How a kernel does a precision: the element types that go in and out, and their operand set.
+
+    `name` is the kernel's own word for it ("mm", "MatMulInteger"). `layout` says how operands lie in
+    memory. An output that is quantised again to 8 bits may differ by one code (measurement: exactness).
+    """
+
+    precision: str
+    name: str
+    a: Element
+    b: Element
+    out: Element
+    operand_set: str
+    layout: str
+
+    @property
+    def requantised(self) -> bool:
+        return self.out in ("s8", "u8")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """One row of a run: which kernel computes what, on which device and operands."""
+
+    device: str
+    kernel: str
+    backend: str
+    operation: Operation
+    form: Form
+    shape: Shape
+    seed: str
+
+    @property
+    def row(self) -> str:
+        """The row's name in every table and file, unique within a run."""
+        return f"{self.kernel}/{self.form.precision}/{self.form.name}"
+
+    @property
+    def precision(self) -> str:
+        return self.form.precision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one launch counts: operations (a multiply-add is two) and the bytes it must touch once."""
+
+    ops: int
+    bytes: int
