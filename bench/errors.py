@@ -4,6 +4,7 @@ BenchError
 ├── UsageError            2   the words typed cannot be acted on
 ├── CannotMeasure         3   this machine or this output cannot serve the run
 ├── EvidenceInvalid       4   the file is not valid evidence (carries the step that found it)
+├── ModelInvalid          4   a model's files contradict themselves, or cannot be read safely
 ├── SignatureNotTrusted   5   signed, but not by a key that is trusted now
 ├── ChallengeRefused      6   replayed, expired, or not for this challenge
 └── Interrupted         130   stopped by the operator; what was measured is written
@@ -37,6 +38,10 @@ class EvidenceInvalid(BenchError):
     def __init__(self, message: str, *, step: int) -> None:
         super().__init__(message)
         self.step = step
+
+
+class ModelInvalid(BenchError):
+    exit_code = 4
 
 
 class SignatureNotTrusted(BenchError):

@@ -51,6 +51,14 @@ def format_rate(ops_per_s: float, unit: str) -> str:
     return f"{value:.{digits}f} {name}"
 
 
+def format_count(count: int) -> str:
+    """Three significant digits in words: `"8.03 billion"`."""
+    for scale, word in ((10**12, "trillion"), (10**9, "billion"), (10**6, "million")):
+        if count >= scale:
+            return f"{float(f'{count / scale:.3g}'):g} {word}"
+    return f"{count:,}"
+
+
 def format_bytes(count: float) -> str:
     """Decimal multiples: `"2.1 GB"` is 2.1e9 bytes."""
     for prefix in ("T", "G", "M", "K"):

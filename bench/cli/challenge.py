@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bench.evidence.challenge import Posed
     from bench.evidence.keys import SigningKey
     from bench.evidence.ledger import Entry
-    from bench.evidence.verify import Request
+    from bench.evidence.steps import Request
     from bench.terms import Challenge, Evidence
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -375,14 +375,22 @@ def close(
     """
     from bench.cli.verify import By, follow
     from bench.evidence import ledger
+    from bench.terms import Evidence
 
-    by = By(trust_file=trust_file, revoked=revoked, tsa_roots=tsa_roots, challenge=None, rules=rules)
+    by = By(
+        trust_file=trust_file,
+        revoked=revoked,
+        tsa_roots=tsa_roots,
+        challenge=None,
+        rules=rules,
+        model=None,
+    )
     request = by.request()
     ledger.mend()
     try:
         entry = _posed_here(_nonce(file, request))
         found = follow(file, replace(request, challenge=ledger.posed(entry)), lambda _step: None)
-        assert found.evidence is not None
+        assert isinstance(found.evidence, Evidence)
         assert found.envelope is not None
         _require_a1(entry, found.evidence)
         report = hashlib.sha256(found.envelope.payload).hexdigest()
@@ -407,7 +415,9 @@ def _require_a1(entry: "Entry", evidence: "Evidence") -> None:
 def _nonce(file: Path, request: "Request") -> str:
     """The report's nonce, from bytes whose signature was checked."""
     from bench.evidence import statement
-    from bench.evidence.verify import Verified, verify
+    from bench.evidence.steps import Verified
+    from bench.evidence.verify import verify
+    from bench.terms import Evidence
 
     found = Verified()
     for step in verify(file, request, found):
@@ -415,7 +425,7 @@ def _nonce(file: Path, request: "Request") -> str:
             break
     assert found.envelope is not None
     evidence = statement.parse(found.envelope.payload)
-    if evidence.challenge is None:
+    if not isinstance(evidence, Evidence) or evidence.challenge is None:
         raise ChallengeRefused(
             "the report answers no challenge. It was to be made with bench run --challenge."
         )

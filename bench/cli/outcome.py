@@ -11,11 +11,34 @@ from bench.errors import NOT_MET
 from bench.evidence.codec import encode
 from bench.evidence.envelope import report_number
 from bench.judge.catalog import ASSURANCE_LEVELS
-from bench.terms import Envelope, Evidence
+from bench.terms import Envelope, Evidence, ModelEvidence
 
 
-def summary(evidence: Evidence, signed: Envelope, *, path: Path, key: str | None) -> dict[str, Any]:
-    """The result of a run in the evidence's own words, without its samples."""
+def summary(
+    evidence: Evidence | ModelEvidence, signed: Envelope, *, path: Path, key: str | None
+) -> dict[str, Any]:
+    """What evidence says in its own words, without its samples or tensors."""
+    if isinstance(evidence, ModelEvidence):
+        return _model_summary(evidence, signed, path=path, key=key)
+    return _run_summary(evidence, signed, path=path, key=key)
+
+
+def _model_summary(
+    evidence: ModelEvidence, signed: Envelope, *, path: Path, key: str | None
+) -> dict[str, Any]:
+    return {
+        "report": report_number(signed),
+        "evidence": str(path),
+        "key": key,
+        "hosted": evidence.hosted,
+        "claim": None if evidence.claim is None else encode(evidence.claim),
+        "count": None if evidence.count is None else encode(evidence.count),
+        "verdict": encode(evidence.verdict),
+        "doesNotShow": list(evidence.does_not_show),
+    }
+
+
+def _run_summary(evidence: Evidence, signed: Envelope, *, path: Path, key: str | None) -> dict[str, Any]:
     return {
         "report": report_number(signed),
         "evidence": str(path),
@@ -43,14 +66,20 @@ def print_json(value: object) -> None:
     say(_UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
-def required_met(evidence: Evidence, required: Sequence[str]) -> int:
+def required_met(evidence: Evidence | ModelEvidence, required: Sequence[str]) -> int:
     """0 when each tier asked for has a row whose answer is threshold-met, and each level is reached.
 
-    Else 1 and a line saying which.
+    Of a model's parameters, when the answer to each item asked for is met. Else 1 and a line saying which.
     """
-    met = {row.tier for row in evidence.verdict.thresholds if row.headline == "threshold-met"}
-    met |= {*ASSURANCE_LEVELS[: ASSURANCE_LEVELS.index(evidence.assurance) + 1]}
+    met = _met(evidence)
     missing = [name for name in required if name not in met]
     if missing:
         complain(f"required, and not met: {', '.join(missing)}.")
     return NOT_MET if missing else 0
+
+
+def _met(evidence: Evidence | ModelEvidence) -> set[str]:
+    if isinstance(evidence, ModelEvidence):
+        return {row.item for row in evidence.verdict.items if row.answer == "met"}
+    met = {row.tier for row in evidence.verdict.thresholds if row.headline == "threshold-met"}
+    return met | {*ASSURANCE_LEVELS[: ASSURANCE_LEVELS.index(evidence.assurance) + 1]}

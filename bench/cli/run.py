@@ -183,7 +183,7 @@ def run(
         plan = _plan(typed)
         if power_log is not None:
             meter.check(power_log)
-        to = destination(output, plan.devices[0], datetime.now(UTC))
+        to = destination(output, plan.devices[0].selector, datetime.now(UTC))
         to.check()
         key = keys_here.signing_key(key_file)
         watcher = Watcher(plan, quiet=quiet)

@@ -16,7 +16,8 @@ from bench.printable import printable
 from bench.units import parse_seconds
 
 if TYPE_CHECKING:
-    from bench.evidence.verify import Request, Step, Verified
+    from bench.evidence.steps import Request, Step, Verified
+    from bench.terms import Evidence, ModelEvidence
 
 _FILE = click.Path(path_type=Path)
 _AT_A_STEP = (EvidenceInvalid, SignatureNotTrusted, ChallengeRefused)
@@ -31,6 +32,7 @@ _BY = (
     ),
     click.option("--challenge", type=_FILE, help="The challenge that the evidence is to answer."),
     click.option("--rules", help="Rule set FILE.toml, where the evidence names one that is not shipped."),
+    click.option("--model", type=_FILE, help="The model whose parameters were counted, to read again."),
 )
 
 
@@ -43,10 +45,11 @@ class By:
     tsa_roots: Path | None
     challenge: Path | None
     rules: str | None
+    model: Path | None
 
     def request(self, max_age: str | None = None) -> "Request":
         from bench.evidence import challenge, timestamp, trust
-        from bench.evidence.verify import Request
+        from bench.evidence.steps import Request
 
         now = datetime.now(UTC)
         signers, revoked = trust.read(self.trust_file), trust.read_revoked(self.revoked)
@@ -59,6 +62,7 @@ class By:
             roots=timestamp.pinned_roots(self.tsa_roots),
             challenge=posed,
             rules_file=self.rules,
+            model=self.model,
             max_age=_age(max_age) if max_age is not None else None,
         )
 
@@ -67,6 +71,7 @@ class By:
             ("challenge", self.challenge),
             ("rules", self.rules),
             ("tsa-roots", self.tsa_roots),
+            ("model", self.model),
         ):
             if given is not None:
                 raise UsageError(f"--{option} is for verifying evidence: {hint}")
@@ -94,7 +99,8 @@ def _age(text: str) -> timedelta:
 
 def follow(path: Path, request: "Request", tell: Callable[["Step"], None]) -> "Verified":
     """Verify a file, telling each step as it is done."""
-    from bench.evidence.verify import Verified, verify
+    from bench.evidence.steps import Verified
+    from bench.evidence.verify import verify
 
     found = Verified()
     for step in verify(path, request, found):
@@ -106,7 +112,7 @@ def follow(path: Path, request: "Request", tell: Callable[["Step"], None]) -> "V
 @click.argument("files", nargs=-1, required=True, type=_FILE, metavar="FILE...")
 @going_by
 @click.option(
-    "--require", "required", multiple=True, help="Exit 1 unless this tier or level, e.g. A1, is reached."
+    "--require", "required", multiple=True, help="Exit 1 unless this tier, level (A1) or item is reached."
 )
 @click.option("--max-age", help="Refuse evidence older than this, e.g. 720h.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON on stdout.")
@@ -133,6 +139,7 @@ def _verify_one(
     path: Path, request: "Request", required: tuple[str, ...], *, quiet: bool
 ) -> tuple[int, dict[str, object]]:
     from bench.judge import catalog
+    from bench.terms import ModelEvidence
 
     steps: list[dict[str, object]] = []
 
@@ -148,7 +155,10 @@ def _verify_one(
         assert found.evidence is not None
         assert found.envelope is not None
         assert found.rules is not None
-        catalog.require_known(found.rules, required)
+        if isinstance(found.evidence, ModelEvidence):
+            catalog.require_known_items(found.rules, required)
+        else:
+            catalog.require_known(found.rules, required)
     except BenchError as error:
         number = error.step if isinstance(error, _AT_A_STEP) else None
         at = f"step {number}: " if number is not None else ""
@@ -157,8 +167,7 @@ def _verify_one(
         return error.exit_code, {**failure, "exitCode": error.exit_code, "steps": steps}
     code = required_met(found.evidence, required)
     if not quiet:
-        state = "interrupted, " if found.evidence.interrupted else ""
-        say(f"valid: assurance {found.evidence.assurance}, {state}{_verdict_words(found)}")
+        say(f"valid: {_verdict_words(found.evidence)}")
     result = summary(found.evidence, found.envelope, path=path, key=None)
     signers = [{"principal": s.principal, "fingerprint": s.fingerprint} for s in found.signers]
     return code, {
@@ -178,13 +187,18 @@ def _line(step: "Step") -> str:
     return f"  {step.number} {step.name:<20} {printable(words)}"
 
 
-def _verdict_words(found: "Verified") -> str:
-    assert found.evidence is not None
-    if found.evidence.mode == "quick":
-        return "a smoke test: it decides nothing"
-    return "; ".join(
-        f"{row.tier} {row.precision}: {row.headline}" for row in found.evidence.verdict.thresholds
-    )
+def _verdict_words(evidence: "Evidence | ModelEvidence") -> str:
+    from bench.report.parameters import parameters
+    from bench.terms import ModelEvidence
+
+    if isinstance(evidence, ModelEvidence):
+        counted = "nothing was counted" if evidence.count is None else parameters(evidence.count)
+        return "; ".join([counted, *(f"{row.item}: {row.answer}" for row in evidence.verdict.items)])
+    head = f"assurance {evidence.assurance}, {'interrupted, ' if evidence.interrupted else ''}"
+    if evidence.mode == "quick":
+        return f"{head}a smoke test: it decides nothing"
+    rows = evidence.verdict.thresholds
+    return head + "; ".join(f"{row.tier} {row.precision}: {row.headline}" for row in rows)
 
 
 @click.command()
@@ -199,7 +213,8 @@ def show(file: Path, by: By, as_json: bool) -> None:
     from bench.cli.consoles import stdout
     from bench.evidence import result, store
     from bench.evidence.envelope import report_number
-    from bench.report import text
+    from bench.report import parameters, text
+    from bench.terms import ModelEvidence
 
     try:
         data = store.read_limited(file)
@@ -216,7 +231,11 @@ def show(file: Path, by: By, as_json: bool) -> None:
     if as_json:
         print_json(summary(found.evidence, found.envelope, path=file, key=None))
         return
-    text.report(stdout(), found.evidence, found.rules, report_number(found.envelope))
+    number = report_number(found.envelope)
+    if isinstance(found.evidence, ModelEvidence):
+        parameters.report(stdout(), found.evidence, found.rules, number)
+    else:
+        text.report(stdout(), found.evidence, found.rules, number)
 
 
 def _show_verdict(data: bytes, by: By, *, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bench.evidence import envelope, store
-from bench.terms import Device, Envelope
+from bench.terms import Envelope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,10 @@ class Destination:
         return path
 
 
-def destination(output: Path | None, device: Device, now: datetime) -> Destination:
-    """`results/<UTC time>-<device>-<report number>.evidence.json`, or the path that was asked for."""
-    name = "".join(c if c.isalnum() else "-" for c in device.selector)
+def destination(output: Path | None, subject: str, now: datetime) -> Destination:
+    """`results/<UTC time>-<subject>-<report number>.evidence.json`, or the path that was asked for.
+
+    The subject of a run is its first device's selector.
+    """
+    name = "".join(c if c.isalnum() else "-" for c in subject)
     return Destination(output=output, folder=Path("results"), stem=f"{now:%Y%m%dT%H%M%SZ}-{name}")

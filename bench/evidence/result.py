@@ -19,11 +19,11 @@ from bench.evidence.challenge import moment, spelled
 from bench.evidence.codec import decode, encode
 from bench.evidence.keys import PublicKey, SigningKey
 from bench.evidence.statement import Sha256, Subject
+from bench.evidence.steps import Request, Verified
 from bench.evidence.strict_json import read_json, to_bytes
 from bench.evidence.trust import SELF, VERDICTS, Signer, Trusted, check_signatures
-from bench.evidence.verify import Request, Verified
 from bench.printable import printable
-from bench.terms import Envelope, Evidence, Threshold
+from bench.terms import Envelope, Evidence, ModelEvidence, Threshold
 
 PREDICATE_TYPE: Final = "https://in-toto.io/attestation/svr/v0.1"
 # The version that verified follows: what verify checks may differ with it.
@@ -36,7 +36,7 @@ STEP = 3
 # What a result may list, each after PREFIX, and what it stands for. A THRESHOLD names tier, device and
 # precision in capitals, with "_" for every other character.
 PROPERTIES: Mapping[str, str] = {
-    "VALID": "every step of bench verify passed: figures and verdict follow from the samples",
+    "VALID": "every step of bench verify passed: figures and verdict follow from what it holds",
     "MEASUREMENT": "it is a measurement, no smoke test",
     "COMPLETE": "the run came to its end",
     "SIGNED_BY_TRUSTED_KEY": "signed by a key that the verifier trusts as somebody else's",
@@ -50,6 +50,13 @@ PROPERTIES: Mapping[str, str] = {
     "THRESHOLD_[A-Z0-9_]+_INCONCLUSIVE": "whether the tier is met cannot be decided",
     "THRESHOLD_[A-Z0-9_]+_STATED_ONLY": "the tier is met by somebody's word alone",
     "THRESHOLD_[A-Z0-9_]+_SMOKE_TEST": "a smoke test decides nothing about the tier",
+    "PARAMETERS_COUNTED": "a model's parameters, counted from the listed tensors of its files",
+    "MODEL_FILES_READ": "the verifier had the model's files, and read the same in them",
+    "ITEM_[A-Z0-9_]+_NOT_MET": "the model has fewer parameters than the item asks for",
+    "ITEM_[A-Z0-9_]+_MET": "the model has the parameters that the item asks for; other conditions stand",
+    "ITEM_[A-Z0-9_]+_INCONCLUSIVE": "whether the model has the parameters cannot be decided",
+    "ITEM_[A-Z0-9_]+_ONE_OF_SEVERAL": "parameters are one of several ways into the item",
+    "ITEM_[A-Z0-9_]+_DOCUMENTS_ONLY": "only documents can show it",
 }
 
 
@@ -79,13 +86,22 @@ class Result:
             raise ValueError("the properties hold VALID, and nothing twice")
         for name in self.properties:
             meaning(name)
-        for once in ("ASSURANCE_", "SIGNED_BY_"):
-            if sum(name.startswith(PREFIX + once) for name in self.properties) != 1:
-                raise ValueError(f"the properties hold one {once.rstrip('_')}, and no other beside it")
-        ends = "_(NOT_MET|MET|INCONCLUSIVE|STATED_ONLY|SMOKE_TEST)$"
-        tiers = [re.sub(ends, "", name) for name in self.properties if name.startswith(PREFIX + "THRESHOLD_")]
-        if len({*tiers}) != len(tiers):
-            raise ValueError("the properties hold two answers for one threshold")
+        of_run, of_model = (
+            sum(name.startswith(PREFIX + start) for name in self.properties)
+            for start in ("ASSURANCE_", "ITEM_")
+        )
+        if of_run > 1 or (of_run == 0) == (of_model == 0):
+            raise ValueError("the properties hold one ASSURANCE, or the ITEMs of a model")
+        if sum(name.startswith(PREFIX + "SIGNED_BY_") for name in self.properties) != 1:
+            raise ValueError("the properties hold one SIGNED_BY, and no other beside it")
+        ends = "_(NOT_MET|MET|INCONCLUSIVE|STATED_ONLY|SMOKE_TEST|ONE_OF_SEVERAL|DOCUMENTS_ONLY)$"
+        asked = [
+            re.sub(ends, "", name)
+            for name in self.properties
+            if name.startswith((PREFIX + "THRESHOLD_", PREFIX + "ITEM_"))
+        ]
+        if len({*asked}) != len(asked):
+            raise ValueError("the properties hold two answers for one threshold or item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,16 +184,33 @@ def sign(statement: Statement, key: SigningKey) -> Envelope:
     return envelope.sign(to_bytes(encode(statement)), envelope.PAYLOAD_TYPE, [key])
 
 
-def _properties(found: Verified, evidence: Evidence, request: Request) -> Iterator[str]:
+def _properties(found: Verified, evidence: Evidence | ModelEvidence, request: Request) -> Iterator[str]:
     yield "VALID"
-    if evidence.mode == "default":
-        yield "MEASUREMENT"
-    if not evidence.interrupted:
-        yield "COMPLETE"
+    if isinstance(evidence, Evidence):
+        if evidence.mode == "default":
+            yield "MEASUREMENT"
+        if not evidence.interrupted:
+            yield "COMPLETE"
     others = any(signer.principal != SELF for signer in found.signers)
     yield "SIGNED_BY_TRUSTED_KEY" if others else "SIGNED_BY_OWN_KEY"
     if found.stamped_at is not None:
         yield "TIME_STAMPED"
+    if isinstance(evidence, ModelEvidence):
+        yield from _of_model(evidence, request)
+    else:
+        yield from _of_run(evidence, request)
+
+
+def _of_model(evidence: ModelEvidence, request: Request) -> Iterator[str]:
+    if evidence.count is not None:
+        yield "PARAMETERS_COUNTED"
+    if request.model is not None:
+        yield "MODEL_FILES_READ"
+    for row in evidence.verdict.items:
+        yield f"ITEM_{_capitals(row.item)}_{_capitals(row.answer)}"
+
+
+def _of_run(evidence: Evidence, request: Request) -> Iterator[str]:
     if request.challenge is not None:
         yield "ANSWERS_CHALLENGE"
     if any(opening.reason is None for opening in evidence.openings):

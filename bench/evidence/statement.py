@@ -1,7 +1,8 @@
-"""The in-toto Statement v1 around our predicate: the payload that is signed, and its subjects.
+"""The in-toto Statement v1 around our predicates: the payload that is signed, and its subjects.
 
-The subjects name what the figures stand on by SHA-256. They are recomputed on reading, so that they
-can never disagree with the predicate.
+There are two kinds, told apart by their predicateType: the evidence of a run, and a count of a model's
+parameters. The subjects name what the figures stand on by SHA-256. They are recomputed on reading, so that
+they can never disagree with the predicate.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from bench.errors import EvidenceInvalid
 from bench.evidence.codec import decode, encode
 from bench.evidence.strict_json import read_json, to_bytes
 from bench.printable import printable
-from bench.terms import Evidence, Workload
+from bench.terms import Evidence, ModelEvidence, Workload
 
 # History of the format, a line per version; the decoder of each released one stays for ever.
 # 1  never released: rows with every sample in columns, counters around the visits, figures, verdict.
@@ -21,7 +22,12 @@ from bench.terms import Evidence, Workload
 #    diagnostics, and telemetry at 10 Hz with sensors.
 # 3  the challenge that the run answers, openings of outputs, and the process's own inspection.
 FORMAT = "3"
+# The same for a count of parameters.
+# 1  files, groups of tensors, a look at their content, what is stated, the count, the rule's items.
+MODEL_FORMAT = "1"
+
 PREDICATE_TYPE: Final = "https://compute-evidence.dev/compute-evidence/v1"
+MODEL_PREDICATE_TYPE: Final = "https://compute-evidence.dev/model-parameters/v1"
 
 STEP = 3
 
@@ -43,7 +49,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """in-toto Statement v1: what is signed."""
+    """in-toto Statement v1 about a run: what is signed."""
 
     _type: Literal["https://in-toto.io/Statement/v1"]
     subject: tuple[Subject, ...]
@@ -51,20 +57,27 @@ class Statement:
     predicate: Evidence
 
 
-def build(evidence: Evidence) -> bytes:
-    """The payload: the statement about `evidence`. Raises ValueError for what could not be read back.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelStatement:
+    """in-toto Statement v1 about a model's parameters: what is signed."""
+
+    _type: Literal["https://in-toto.io/Statement/v1"]
+    subject: tuple[Subject, ...]
+    predicate_type: Literal["https://compute-evidence.dev/model-parameters/v1"]
+    predicate: ModelEvidence
+
+
+Predicate = Evidence | ModelEvidence
+
+
+def build(predicate: Predicate) -> bytes:
+    """The payload: the statement about `predicate`. Raises ValueError for what could not be read back.
 
     It is read back before it is handed out, as nothing may be signed that no auditor can open.
     """
     try:
-        statement = Statement(
-            _type="https://in-toto.io/Statement/v1",
-            subject=subjects(encode(evidence)),
-            predicate_type=PREDICATE_TYPE,
-            predicate=evidence,
-        )
-        payload = to_bytes(encode(statement))
-        same = parse(payload) == evidence
+        payload = to_bytes(encode(_statement(predicate)))
+        same = parse(payload) == predicate
     except EvidenceInvalid as error:
         raise ValueError(f"this evidence could not be read back: {error}") from error
     if not same:
@@ -72,38 +85,61 @@ def build(evidence: Evidence) -> bytes:
     return payload
 
 
-def parse(payload: bytes) -> Evidence:
+def _statement(predicate: Predicate) -> Statement | ModelStatement:
+    about = subjects(encode(predicate))
+    if isinstance(predicate, ModelEvidence):
+        return ModelStatement(
+            _type="https://in-toto.io/Statement/v1",
+            subject=about,
+            predicate_type=MODEL_PREDICATE_TYPE,
+            predicate=predicate,
+        )
+    return Statement(
+        _type="https://in-toto.io/Statement/v1",
+        subject=about,
+        predicate_type=PREDICATE_TYPE,
+        predicate=predicate,
+    )
+
+
+def parse(payload: bytes) -> Predicate:
     """The evidence in a payload whose signature was checked. Raises EvidenceInvalid (step 3)."""
     json: Any = read_json(payload, step=STEP)
-    _require_known_type(json)
-    statement = decode(Statement, json, step=STEP)
+    statement: Statement | ModelStatement
+    if _predicate_type(json) == MODEL_PREDICATE_TYPE:
+        statement, known = decode(ModelStatement, json, step=STEP), MODEL_FORMAT
+    else:
+        statement, known = decode(Statement, json, step=STEP), FORMAT
     evidence = statement.predicate
-    if evidence.format != FORMAT:
+    if evidence.format != known:
         raise EvidenceInvalid(
-            f'format "{printable(evidence.format)}" is not known: this bench reads "{FORMAT}".', step=STEP
+            f'format "{printable(evidence.format)}" is not known: this bench reads "{known}".', step=STEP
         )
     _require_same(statement.subject, subjects(json["predicate"]))
     return evidence
 
 
 def subjects(predicate: Any) -> tuple[Subject, ...]:
-    """What the statement is about, each by the SHA-256 of its JSON as it stands in the predicate.
+    """What the statement is about, each by its SHA-256.
 
-    `predicate` is the JSON of an Evidence. Named and digested are
+    `predicate` is the JSON of an Evidence or a ModelEvidence. Of a run these are named and digested as
+    they stand in the predicate:
 
     - `samples/<device>/<row>`: `measurements[i].visits` of each row that has visits
     - `held/<device>/<row>`: `measurements[i].held` of each row that was held under load
     - `telemetry`: `telemetry`
     - `device/<selector>`: `devices[i]`
 
+    Of a model:
+
+    - `model`: `model` as it stands in the predicate (null for a hosted service)
+    - `file/<name>`: each of its files whose digest covers all its bytes, by that very digest
+
     The bytes are those of `to_bytes`: compact, keys in the order of the file, UTF-8. Samples and telemetry
     hold strings and short integers only, so `jq -cj .predicate.telemetry | sha256sum` gives the same digest.
     Raises EvidenceInvalid where two of them would have the same name.
     """
-    found = tuple(
-        Subject(name=name, digest=Sha256(sha256=hashlib.sha256(to_bytes(json)).hexdigest()))
-        for name, json in _parts(predicate)
-    )
+    found = tuple(_model_parts(predicate) if "model" in predicate else _run_parts(predicate))
     names = [subject.name for subject in found]
     if len({*names}) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -111,15 +147,27 @@ def subjects(predicate: Any) -> tuple[Subject, ...]:
     return found
 
 
-def _parts(predicate: Any) -> Iterator[tuple[str, object]]:
+def _model_parts(predicate: Any) -> Iterator[Subject]:
+    model = predicate["model"]
+    yield _digested("model", model)
+    for file in model["files"] if model is not None else ():
+        if file["covers"] == "full":
+            yield Subject(name=f"file/{file['name']}", digest=Sha256(sha256=file["sha256"]))
+
+
+def _run_parts(predicate: Any) -> Iterator[Subject]:
     for measurement in predicate["measurements"]:
         if measurement["visits"]:
-            yield f"samples/{_row(measurement['workload'])}", measurement["visits"]
+            yield _digested(f"samples/{_row(measurement['workload'])}", measurement["visits"])
         if measurement["held"]:
-            yield f"held/{_row(measurement['workload'])}", measurement["held"]
-    yield "telemetry", predicate["telemetry"]
+            yield _digested(f"held/{_row(measurement['workload'])}", measurement["held"])
+    yield _digested("telemetry", predicate["telemetry"])
     for device in predicate["devices"]:
-        yield f"device/{device['selector']}", device
+        yield _digested(f"device/{device['selector']}", device)
+
+
+def _digested(name: str, json: object) -> Subject:
+    return Subject(name=name, digest=Sha256(sha256=hashlib.sha256(to_bytes(json)).hexdigest()))
 
 
 def _row(workload: Any) -> str:
@@ -128,14 +176,17 @@ def _row(workload: Any) -> str:
     return f"{known.device}/{known.row}"
 
 
-def _require_known_type(json: object) -> None:
+def _predicate_type(json: object) -> str:
     got = json.get("predicateType") if isinstance(json, dict) else None
-    if got != PREDICATE_TYPE:
+    if got not in (PREDICATE_TYPE, MODEL_PREDICATE_TYPE):
         shown = printable(got) if isinstance(got, str) else "nothing"
         raise EvidenceInvalid(
-            f"not evidence that this bench reads: its predicateType is {shown}, expected {PREDICATE_TYPE}.",
+            f"not evidence that this bench reads: its predicateType is {shown}, expected {PREDICATE_TYPE} "
+            f"or {MODEL_PREDICATE_TYPE}.",
             step=STEP,
         )
+    assert isinstance(got, str)
+    return got
 
 
 def _require_same(written: tuple[Subject, ...], computed: tuple[Subject, ...]) -> None:

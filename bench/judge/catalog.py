@@ -20,6 +20,8 @@ from bench.terms import (
     Device,
     DeviceKind,
     DeviceSpec,
+    Item,
+    ItemCondition,
     Limit,
     Provenance,
     Reference,
@@ -37,7 +39,7 @@ _SHEET = ("memory_bandwidth_gb_per_s", "tdp_w", "power_w", "engine", "derivation
 
 def rule_ids() -> tuple[str, ...]:
     """The rule sets that ship, by the id that --rules takes."""
-    return tuple(sorted(_shipped("rules")))
+    return tuple(sorted(shipped("rules")))
 
 
 def rules(name_or_path: str) -> RuleSet:
@@ -49,7 +51,7 @@ def rules(name_or_path: str) -> RuleSet:
         raise UsageError(
             f"unknown rule set {name_or_path!r}: known are {known}, or a file of your own, FILE.toml."
         )
-    return read_rules(_shipped("rules")[name_or_path], f"profiles/rules/{name_or_path}.toml")
+    return read_rules(shipped("rules")[name_or_path], f"profiles/rules/{name_or_path}.toml")
 
 
 def require_known(rule_set: RuleSet, asked: Iterable[str]) -> None:
@@ -63,11 +65,21 @@ def require_known(rule_set: RuleSet, asked: Iterable[str]) -> None:
             )
 
 
+def require_known_items(rule_set: RuleSet, asked: Iterable[str]) -> None:
+    """UsageError unless each is an item of the rule set."""
+    known = [item.id for item in rule_set.items]
+    for name in asked:
+        if name not in known:
+            raise UsageError(
+                f"unknown item {name!r} of {rule_set.id}: known are {', '.join(known) or 'none'}."
+            )
+
+
 @cache
 def specs() -> tuple[DeviceSpec, ...]:
     """Every device profile that ships, sorted by id."""
     return tuple(
-        read_spec(data, f"profiles/devices/{stem}.toml") for stem, data in sorted(_shipped("devices").items())
+        read_spec(data, f"profiles/devices/{stem}.toml") for stem, data in sorted(shipped("devices").items())
     )
 
 
@@ -138,6 +150,7 @@ def read_rules(data: bytes, where: str) -> RuleSet:
         minimum_assurance=table.choice("minimum_assurance", ASSURANCE_LEVELS),
         required_sections=table.texts("required_sections"),
         tiers=tuple(_tier(row) for row in table.tables("tier")),
+        items=tuple(_item(row) for row in table.tables("item", required=False)),
         digest=hashlib.sha256(data).hexdigest(),
     )
     for part in (decided, reading, table):
@@ -204,6 +217,20 @@ def _tier(row: Table) -> Tier:
     return tier
 
 
+def _item(row: Table) -> Item:
+    item = Item(
+        id=row.text("id"),
+        title_en=row.text("title_en"),
+        title_zh=row.text("title_zh"),
+        quote_en=row.text("quote_en"),
+        quote_zh=row.text("quote_zh"),
+        condition=row.choice("condition", get_args(ItemCondition)),
+        parameters=row.count("parameters"),
+    )
+    row.close()
+    return item
+
+
 def _limit(row: Table) -> Limit:
     """A limit whose precision is "claimed" holds for the floating-point precision that the claim names."""
     name = row.choice("precision", (*PRECISIONS, "claimed"))
@@ -223,7 +250,7 @@ def _unit(row: Table, precision: str) -> str:
 
 
 @cache
-def _shipped(folder: str) -> Mapping[str, bytes]:
+def shipped(folder: str) -> Mapping[str, bytes]:
     """The TOML files of a folder of profiles/, by stem; in a checkout and in a wheel alike."""
     found = (files("bench.profiles") / folder).iterdir()
     return {Path(file.name).stem: file.read_bytes() for file in found if file.name.endswith(".toml")}

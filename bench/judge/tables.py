@@ -91,6 +91,9 @@ class Table:
             raise self.wrong(key, f"expected a whole number above zero, got {value}")
         return value
 
+    def has(self, key: str) -> bool:
+        return key in self._rows
+
     def table(self, key: str) -> "Table":
         value = self._take(key, required=True)
         if not isinstance(value, dict):

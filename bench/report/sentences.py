@@ -6,7 +6,7 @@ A code without a sentence is shown as it is with its numbers; a test sees to it 
 from collections.abc import Mapping
 
 from bench.printable import printable
-from bench.terms import Finding, Scalar, Unavailable
+from bench.terms import Finding, ItemCondition, Role, Scalar, Unavailable
 from bench.units import scaled
 
 # Findings, by code. {names} are the finding's numbers: rates come scaled, shares as percentages.
@@ -106,6 +106,41 @@ FINDINGS: Mapping[str, str] = {
     "claim-probably-sparse": (
         "The claim {claimed} is {ratio} times the dense figure {dense}: probably the sparse one."
     ),
+    # about a model's files
+    "index-size-differs": (
+        "The index states {stated} bytes of tensors, the files hold {stored}: index and files are not of one "
+        "making."
+    ),
+    "other-files-beside": "Other models' files lie beside these and were not counted: {files}.",
+    "statement-not-understood": "A configuration file could not be understood; nothing was taken from it.",
+    "adapter-not-a-model": (
+        "These are adapters (LoRA and their like): they change a model, and are none. Count the model itself."
+    ),
+    "no-parameters": "No tensor in it is a trained weight.",
+    "packed-width-open": (
+        "The bits of a packed weight are neither stated nor told by the shapes; the lower figure takes 8 "
+        "where 4 are possible: {parameters} parameters in doubt."
+    ),
+    "integers-unexplained": (
+        "{parameters} integers lie in matrices without the scales of quantised weights; the lower figure "
+        "leaves them out."
+    ),
+    "constant-tensors": (
+        "Tensors with {parameters} parameters held one value throughout the blocks that were looked at; the "
+        "lower figure leaves them out."
+    ),
+    "repeated-tensors": (
+        "Tensors with {parameters} parameters held the same bytes as others where they were looked at; the "
+        "lower figure leaves them out."
+    ),
+    "low-entropy": "A block has {bits} bits of entropy a byte: hardly anything stands in it.",
+    "experts-not-stated": (
+        "It has experts, and no configuration says how many and how many a token uses: active parameters are "
+        "not told."
+    ),
+    "experts-differ": (
+        "The files hold not as many experts as the configuration states: active parameters are not told."
+    ),
     "cpu-not-npu": "A processor reached {limit}; that says nothing about an NPU.",
 }
 
@@ -149,6 +184,11 @@ REASONS: Mapping[str, str] = {
     "kind-not-named": "the rule names another kind of device",
     "quick": "smoke test, decides nothing",
     "assurance-below-minimum": "rule set asks for a higher assurance level",
+    # why parameters are in doubt
+    "packed-width-open": "packed, and the bits of a weight are not told",
+    "integers-unexplained": "integers in matrices that no scheme explains",
+    "constant-tensors": "one value throughout",
+    "repeated-tensors": "the same bytes as others",
 }
 
 # Why something that stands beside the figures is not there.
@@ -184,6 +224,46 @@ DOES_NOT_SHOW: Mapping[str, str] = {
     "outputs-not-opened": "to others that the work was done: this machine alone checked the outputs",
     "launches-not-committed": "that every launch did its work: those at the end of two windows are committed",
     "time-by-own-clock": "the rate on any clock but the machine's own",
+    # a count of parameters
+    "weights-not-judged": "that the weights were trained or are of use: noise cannot be told from training",
+    "model-in-use": "that a product or service uses this model",
+    "files-only-sampled": "what the files hold beyond headers and drawn blocks: --digest full reads all",
+    "language-model": "that it is a language model: architecture and card are the vendor's words",
+    "nothing-counted": "any count: of a hosted service there are documents only",
+    "other-conditions": "the items' other conditions, which are not parameters",
+}
+
+# What tensors are for.
+ROLES: Mapping[Role, str] = {
+    "weight": "weights",
+    "embedding": "embeddings",
+    "head": "output head",
+    "expert": "experts",
+    "adapter": "adapters",
+    "scale": "scales of quantised weights",
+    "zero-point": "zero points of quantised weights",
+    "index": "order of packed weights",
+    "rotary": "rotary tables",
+    "buffer": "buffers",
+    "optimizer": "optimizer states",
+    "copy": "copies of weights that are counted already",
+    "constant": "constants of the graph",
+    "unexplained": "unexplained integers",
+}
+
+# How an item takes a number of parameters.
+CONDITIONS: Mapping[ItemCondition, str] = {
+    "uses": "uses a model of",
+    "assists": "works with a model of",
+    "supports": "supports models of",
+    "one-of-several": "one of several ways in: a model of",
+}
+
+# Answers to an item that are no plain yes or no.
+ITEM_ANSWERS: Mapping[str, str] = {
+    "documents-only": "no file can show it; technical documents are what it is reviewed by",
+    "one-of-several": "the item has other ways in, so that the count alone decides neither way",
+    "inconclusive": "the limit lies between the two figures",
 }
 
 # Steps of `bench verify`, by what they found.
@@ -209,6 +289,14 @@ STEPS: Mapping[str, str] = {
         "is not checked: no root is pinned"
     ),
     "decoded": "compute evidence, format {format}, made {created}",
+    "decoded-model": "count of a model's parameters, format {format}, made {created}",
+    "rules-and-names": "rule set {rules} and table of tensor names are the shipped ones; status: {status}",
+    "recounted": "the count follows from {tensors} tensors of {groups} kinds",
+    "nothing-to-count": "a hosted service: nothing was counted",
+    "no-model-files": "a hosted service: no files",
+    "model-not-at-hand": "its {files} file(s) were not at hand: --model PATH reads them again",
+    "model-read-full": "{files} file(s) read again: the same bytes, and the same tensors",
+    "model-read-sampled": "{files} file(s) read again: the same headers and drawn blocks, the same tensors",
     "rules": "rule set {rules} and profiles are the shipped ones; status: {status}",
     "no-challenge": "no challenge",
     "challenge-not-given": (

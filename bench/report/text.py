@@ -7,6 +7,7 @@ from rich.console import Console
 from bench.printable import printable
 from bench.report import sentences
 from bench.report.beside import beside, percent, plain, unit_of
+from bench.report.findings import findings, limits
 from bench.terms import (
     BorneOut,
     Declaration,
@@ -17,21 +18,13 @@ from bench.terms import (
     GemmShape,
     RuleSet,
     Shape,
-    Status,
     Threshold,
     Verdict,
 )
-from bench.units import TERA, format_rate
-
-# Mark and weight of a finding, by its status.
-_MARKS: dict[Status, str] = {"failure": "✗", "warning": "!", "info": "·"}
-
+from bench.units import TERA, format_count, format_rate
 
 # Columns from which on each row's share of its ceiling has room; the figures' own stand further down.
 _WIDE_ENOUGH = 100
-
-# Of one finding so many are told one by one; more would bury the others.
-_SAID_EACH = 2
 
 
 def report(console: Console, evidence: Evidence, rules: RuleSet, number: str) -> None:
@@ -41,8 +34,10 @@ def report(console: Console, evidence: Evidence, rules: RuleSet, number: str) ->
     _thresholds(console, evidence.verdict, rules)
     _declared(console, evidence)
     beside(console, evidence)
-    _findings(console, evidence)
-    _limits(console, evidence)
+    findings(console, evidence.verdict.findings)
+    words = sentences.ASSURANCE.get(evidence.assurance, "")
+    heading = f"Assurance {printable(evidence.assurance)}: {words}. It does not show"
+    limits(console, heading, evidence.does_not_show)
 
 
 def with_interval(estimate: Estimate) -> str:
@@ -238,31 +233,6 @@ def _declared(console: Console, evidence: Evidence) -> None:
     console.print()
 
 
-def _findings(console: Console, evidence: Evidence) -> None:
-    """Each finding in a sentence; of one that many rows share the first, and whom else it is about."""
-    findings = evidence.verdict.findings
-    if not findings:
-        return
-    console.print("Findings:", style="bold")
-    for code, status in dict.fromkeys((found.code, found.status) for found in findings):
-        same = [found for found in findings if (found.code, found.status) == (code, status)]
-        said = same if len(same) <= _SAID_EACH else same[:1]
-        for found in said:
-            words = printable(sentences.finding(found), limit=600)
-            console.print(f"{_MARKS[status]} {printable(found.subject)}: {words}")
-        if len(said) < len(same):
-            others = ", ".join(printable(found.subject) for found in same[1:])
-            console.print(f"  likewise ({len(same) - 1}): {others}")
-    console.print()
-
-
-def _limits(console: Console, evidence: Evidence) -> None:
-    words = sentences.ASSURANCE.get(evidence.assurance, "")
-    console.print(f"Assurance {printable(evidence.assurance)}: {words}. It does not show", style="bold")
-    for code in evidence.does_not_show:
-        console.print(f"- {sentences.DOES_NOT_SHOW.get(code, printable(code))}")
-
-
 def rule_set(console: Console, rules: RuleSet, *, whole: bool) -> None:
     """A rule set's tiers; with `whole` its quotes, its source and the reading with its arguments."""
     console.print(f"{rules.id} {rules.version}: {rules.title_en}", style="bold")
@@ -278,6 +248,11 @@ def rule_set(console: Console, rules: RuleSet, *, whole: bool) -> None:
         )
         if whole:
             console.print(f"    {tier.quote_zh}")
+    for item in rules.items:
+        condition = sentences.CONDITIONS[item.condition]
+        console.print(f"  {item.id}: {condition} ≥ {format_count(item.parameters)}, {item.title_zh}")
+        if whole:
+            console.print(f"    {item.quote_zh}")
     if not whole:
         return
     console.print(f"  decided by the {rules.decided_by} figure: {rules.decided_by_quote_zh}")

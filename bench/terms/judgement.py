@@ -241,6 +241,24 @@ class Tier:
     limits: tuple[Limit, ...]
 
 
+# How an item takes a number of parameters: its model has them, it works with such a model, it must support
+# such models, or they are one of several ways in.
+ItemCondition = Literal["uses", "assists", "supports", "one-of-several"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A service item of a rule set with a condition on parameters; the Chinese text is what counts."""
+
+    id: str
+    title_en: str
+    title_zh: str
+    quote_en: str
+    quote_zh: str
+    condition: ItemCondition
+    parameters: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSet:
     """A rule as we read it, with the argument for and against the reading (profiles/rules)."""
@@ -262,6 +280,7 @@ class RuleSet:
     minimum_assurance: str
     required_sections: tuple[str, ...]
     tiers: tuple[Tier, ...]
+    items: tuple[Item, ...]
     digest: str
 
 

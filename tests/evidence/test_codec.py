@@ -11,7 +11,7 @@ import pytest
 from bench.errors import EvidenceInvalid
 from bench.evidence import codec
 from bench.evidence.codec import decode, encode, schema_of
-from bench.evidence.schema import SHIPPED, schema, schema_bytes
+from bench.evidence.schema import FOLDER, SHIPPED, schema, schema_bytes
 from bench.evidence.strict_json import read_json, to_bytes
 from bench.terms import (
     Check,
@@ -24,6 +24,7 @@ from bench.terms import (
     Finding,
     GemmShape,
     Measurement,
+    ModelEvidence,
     Sample,
     Trial,
     Verdict,
@@ -254,15 +255,17 @@ def test_bool_and_int_stay_apart_in_facts() -> None:
 # ----------------------------------------------------------------------------------------- schema
 
 
-def test_the_shipped_schema_is_the_one_the_types_give() -> None:
-    assert SHIPPED.read_bytes() == schema_bytes(), "type: python -m bench.evidence.schema"
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_schema_is_the_one_the_types_give(name: str) -> None:
+    assert (FOLDER / name).read_bytes() == schema_bytes(name), "type: python -m bench.evidence.schema"
 
 
-def test_the_schema_is_a_valid_schema() -> None:
-    jsonschema.Draft202012Validator.check_schema(schema())
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_schema_is_a_valid_schema(name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema(name))
 
 
-@pytest.mark.parametrize("kind", [Evidence, Measurement, Visit, Verdict, Check])
+@pytest.mark.parametrize("kind", [Evidence, ModelEvidence, Measurement, Visit, Verdict, Check])
 def test_every_object_of_the_schema_is_closed(kind: type) -> None:
     for name, definition in schema_of(kind)["$defs"].items():  # type: ignore[attr-defined]
         assert definition["additionalProperties"] is False, name

@@ -27,7 +27,7 @@ def test_it_is_an_in_toto_statement_that_fits_the_schema(evidence: Evidence) -> 
     statement = plain(build(evidence))
     assert list(statement) == ["_type", "subject", "predicateType", "predicate"]
     assert statement["_type"] == "https://in-toto.io/Statement/v1"
-    jsonschema.Draft202012Validator(schema()).validate(statement)
+    jsonschema.Draft202012Validator(schema("statement.schema.json")).validate(statement)
 
 
 def digest(value: object) -> str:

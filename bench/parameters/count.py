@@ -1,0 +1,197 @@
+"""Parameters counted from groups of tensors: pure, so that `verify` counts again from the evidence alone.
+
+A parameter is a weight that training sets: each once, in its unpacked number. What is none: scales and zero
+points of quantised weights, rotary tables and other buffers, optimizer states, averaged copies of the
+weights, and adapters, which change a model and are none.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from bench.parameters import names, packed
+from bench.parameters.packed import Beside, Unpacked
+from bench.terms import (
+    ContentSample,
+    Count,
+    Doubt,
+    Experts,
+    Fact,
+    Part,
+    Role,
+    TensorGroup,
+    TypeCount,
+)
+
+METHOD = "parameters/1"
+
+# What a trained weight can be; all else is shown and not counted. Integers in matrices that no scheme
+# explains may be weights: the lower figure leaves them out.
+PARAMETERS: frozenset[Role] = frozenset({"weight", "embedding", "head", "expert", "unexplained"})
+_ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Counted:
+    """A group, what it is for, and the true weights in each of its tensors."""
+
+    group: TensorGroup
+    role: Role
+    each: Unpacked
+
+    @property
+    def low(self) -> int:
+        return self.group.tensors * self.each.low if self.role in PARAMETERS else 0
+
+    @property
+    def high(self) -> int:
+        return self.group.tensors * self.each.high if self.role in PARAMETERS else 0
+
+
+def count(groups: Sequence[TensorGroup], stated: Sequence[Fact], sample: ContentSample) -> Count:
+    """The model whose files hold `groups`, by the words `stated` in it and a look at its content."""
+    facts = {fact.name: fact for fact in stated}
+    beside = packed.by_pattern(groups)
+    counted = [_counted(group, beside, facts) for group in groups]
+    counted = _copies_alone_are_weights(_tied(counted, facts))
+    doubts = tuple(_doubts(counted, sample))
+    high = sum(row.high for row in counted)
+    experts, reason = _experts(counted, high, facts)
+    return Count(
+        method=METHOD,
+        kind=_kind(counted, high),
+        types=tuple(_types(groups)),
+        parts=tuple(_parts(counted)),
+        low=max(0, high - sum(doubt.parameters for doubt in doubts)),
+        high=high,
+        doubts=doubts,
+        embeddings=sum(row.high for row in counted if row.role == "embedding"),
+        experts=experts,
+        experts_reason=reason,
+    )
+
+
+def _counted(group: TensorGroup, beside: Beside, stated: Mapping[str, Fact]) -> _Counted:
+    role, each = _role(group, beside, stated)
+    return _Counted(group=group, role=role, each=each)
+
+
+def _role(group: TensorGroup, beside: Beside, stated: Mapping[str, Fact]) -> tuple[Role, Unpacked]:
+    """What the tensors of a group are for, and the weights that one would hold as a parameter.
+
+    The format's own word comes first, then the name, then the type.
+    """
+    each = Unpacked.exactly(group.elements if group.weights is None else group.weights)
+    if group.shared:
+        return "copy", each
+    if group.use is not None and group.use != "weight":
+        return group.use, each
+    by_name = names.role_of(group.pattern, group.shape)
+    if by_name is not None and by_name not in PARAMETERS:
+        return by_name, each
+    if group.use == "weight" or group.weights is not None or packed.is_float(group.dtype):
+        if group.use is None and packed.is_beside_packed(group.pattern, beside):
+            return "scale", each
+        return by_name or "weight", each
+    if packed.is_beside_packed(group.pattern, beside):
+        return "scale", each
+    found = packed.unpacked(group, beside, stated)
+    if found is not None:
+        return by_name or "weight", found
+    # Indices, masks and shapes; no published scheme keeps trained weights in these types.
+    if group.dtype in ("I64", "U64", "BOOL") or len(group.shape) < 2:
+        return "buffer", each
+    return "unexplained", Unpacked(low=0, high=group.elements)
+
+
+def _tied(counted: Sequence[_Counted], stated: Mapping[str, Fact]) -> list[_Counted]:
+    """A head that is stored beside the embedding that it is tied to, as the configuration says, is a copy."""
+    tied = stated.get("tied-embeddings")
+    shapes = {row.group.shape for row in counted if row.role == "embedding"}
+    if tied is None or tied.value is not True:
+        return list(counted)
+    return [
+        replace(row, role="copy") if row.role == "head" and row.group.shape in shapes else row
+        for row in counted
+    ]
+
+
+def _copies_alone_are_weights(counted: list[_Counted]) -> list[_Counted]:
+    """Averaged weights beside no others are the model."""
+    if any(row.role in PARAMETERS for row in counted):
+        return counted
+    return [replace(row, role="weight") if row.role == "copy" else row for row in counted]
+
+
+def _kind(counted: Sequence[_Counted], high: int) -> Literal["model", "adapter", "nothing"]:
+    if any(row.role == "adapter" for row in counted) and high == 0:
+        return "adapter"
+    return "model" if high else "nothing"
+
+
+def _own(groups: Sequence[TensorGroup]) -> Iterator[TensorGroup]:
+    return (group for group in groups if not group.shared)
+
+
+def _types(groups: Sequence[TensorGroup]) -> Iterator[TypeCount]:
+    for dtype in sorted({group.dtype for group in _own(groups)}):
+        of_it = [group for group in _own(groups) if group.dtype == dtype]
+        yield TypeCount(
+            dtype=dtype,
+            tensors=sum(group.tensors for group in of_it),
+            elements=sum(group.tensors * group.elements for group in of_it),
+        )
+
+
+def _parts(counted: Sequence[_Counted]) -> Iterator[Part]:
+    for role in _ROLES:
+        of_it = [row for row in counted if row.role == role]
+        if of_it:
+            yield Part(
+                role=role,
+                tensors=sum(row.group.tensors for row in of_it),
+                elements=sum(row.group.tensors * row.group.elements for row in of_it),
+                parameters=sum(row.high for row in of_it),
+            )
+
+
+def _doubts(counted: Sequence[_Counted], sample: ContentSample) -> Iterator[Doubt]:
+    """What the lower figure leaves out, and why. A share that was found in a sample holds for its group."""
+    for code, unexplained in (("packed-width-open", False), ("integers-unexplained", True)):
+        open_share = sum(row.high - row.low for row in counted if (row.role == "unexplained") == unexplained)
+        if open_share:
+            yield Doubt(code=code, parameters=open_share)
+    for code, constant in (("constant-tensors", True), ("repeated-tensors", False)):
+        share = 0
+        for looked in sample.groups:
+            standing_out = looked.constant if constant else looked.repeated
+            # Rounded up: what is in doubt is left out.
+            share += -(-counted[looked.group].low * standing_out // looked.tensors)
+        if share:
+            yield Doubt(code=code, parameters=share)
+
+
+def _experts(
+    counted: Sequence[_Counted], high: int, stated: Mapping[str, Fact]
+) -> tuple[Experts | None, str | None]:
+    """The experts and what a token meets of them; or why that is not known; or neither, without experts."""
+    rows = [row for row in counted if row.role == "expert"]
+    if not rows:
+        return None, None
+    total, used = (_positive(stated.get(name)) for name in ("experts", "experts-used"))
+    if not total or not used:
+        return None, "experts-not-stated"
+    if used > total or not all(_divides(row.group, total) for row in rows):
+        return None, "experts-differ"
+    parameters = sum(row.high for row in rows)
+    active = high - parameters + parameters * used // total
+    return Experts(total=total, used=used, parameters=parameters, active=active), None
+
+
+def _divides(group: TensorGroup, total: int) -> bool:
+    """Whether the experts lie apart, one tensor each, or together along the first dimension."""
+    return group.tensors % total == 0 or (bool(group.shape) and group.shape[0] == total)
+
+
+def _positive(fact: Fact | None) -> int:
+    return fact.value if fact is not None and type(fact.value) is int and fact.value > 0 else 0
