@@ -9,7 +9,7 @@ from bench.measure import search, stopping
 from bench.measure.stopping import OPENING, least_visit_ns, schedule
 from bench.precision import precision
 from bench.printable import printable
-from bench.terms import Challenge, Claim, Device, RuleSet, Schedule, Shape, Unavailable, Workload
+from bench.terms import Case, Challenge, Claim, Device, RuleSet, Schedule, Shape, Unavailable, Workload
 from bench.units import NS_PER_S, format_bytes, format_seconds
 from bench.workload import ladder, selection
 from bench.workload.ladder import Refinement
@@ -51,6 +51,7 @@ class Plan:
     claims: tuple[Claim, ...]
     rules: RuleSet
     challenge: Posed | None
+    case: Case | None
     nonce: str
     room: int
 
@@ -77,6 +78,7 @@ def make(
     limit_s: float | None,
     sustain_s: float | None = None,
     challenge: Posed | None = None,
+    case: Case | None = None,
     nonce: str,
     room: int,
 ) -> Plan:
@@ -120,6 +122,7 @@ def make(
         claims=tuple(claims),
         rules=rules,
         challenge=challenge,
+        case=case,
         nonce=nonce,
         room=room // 2,
     )

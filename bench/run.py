@@ -302,6 +302,7 @@ class Run:
             openings=self._openings,
             interrupted=interrupted,
             inspection=self._inspection,
+            with_case=plan.case is not None,
         )
         conclusion = conclude(observed, plan.rules)
         return Evidence(
@@ -312,6 +313,7 @@ class Run:
             interrupted=interrupted,
             nonce=plan.nonce,
             challenge=observed.challenge,
+            case=plan.case,
             harness=self._harness,
             inspection=self._inspection,
             system=self._system,

@@ -79,3 +79,11 @@ def parse_seconds(text: str) -> float:
     if match is None:
         raise UsageError(f"cannot read the time {text!r}: expected for example 120s or 2min.")
     return float(match[1]) * {"s": 1, None: 1, "m": 60, "min": 60, "h": 3600}[match[2]]
+
+
+def parse_share(text: str) -> float:
+    """`"5%"` or `"0.05"` -> 0.05, not bounded above; raises UsageError for anything else."""
+    match = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*(%?)", text.strip())
+    if match is None:
+        raise UsageError(f"cannot read the share {text!r}: expected for example 5% or 0.05.")
+    return float(match[1]) / 100 if match[2] else float(match[1])

@@ -19,7 +19,7 @@ _NOT_PASSED_ON = ("BENCH_", "COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "PYTH
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)}
-    return {**kept, "BENCH_HOME": str(home), **more}
+    return {**kept, "BENCH_HOME": str(home), "BENCH_LANG": "en", **more}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ ROAD = (
     ("bench.cli",),
     ("bench.run",),
     ("bench.plan", "bench.core_clock"),
+    ("bench.register",),
     ("bench.evidence",),
     ("bench.parameters",),
     ("bench.judge",),
@@ -49,7 +50,10 @@ OWNERS = {
     "numba": {"kernels/clock.py"},
     "llvmlite": {"kernels/clock.py"},
     "jsonschema": set(),
-    "matplotlib": set(),
+    "matplotlib": {"bench/report/plot.py"},
+    "jinja2": {"bench/report/page.py", "bench/report/catalogue.py"},
+    "babel": {"bench/report/catalogue.py"},
+    "segno": {"bench/report/html.py"},
 }
 
 SOURCES = sorted(

@@ -3,7 +3,15 @@
 import pytest
 
 from bench.errors import UsageError
-from bench.units import format_bytes, format_rate, format_seconds, parse_rate, parse_seconds, scaled
+from bench.units import (
+    format_bytes,
+    format_rate,
+    format_seconds,
+    parse_rate,
+    parse_seconds,
+    parse_share,
+    scaled,
+)
 
 
 @pytest.mark.parametrize(
@@ -143,3 +151,17 @@ def test_what_is_no_time_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(UsageError, match="120s or 2min") as refused:
         parse_seconds(text)
     assert repr(text) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [("5%", 0.05), (" 0.05 ", 0.05), ("2.5 %", 0.025), ("0", 0.0), ("100%", 1.0), ("3", 3.0)],
+)
+def test_a_share_is_read_as_percent_or_as_a_number(text: str, share: float) -> None:
+    assert parse_share(text) == share
+
+
+@pytest.mark.parametrize("text", ["", "half", "-1%", "5%%", "5 percent", "1e-2", "1,5%", "nan"])
+def test_what_is_no_share_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"cannot read the share .* for example 5% or 0\.05"):
+        parse_share(text)

@@ -13,7 +13,9 @@ import click
 
 import bench
 from bench.cli.consoles import StdoutFailed, complain, open_streams
+from bench.cli.spoken import in_language
 from bench.errors import BenchError, Interrupted
+from bench.report.language import of_environment
 
 # Commands in the order of help, and the module that holds each.
 _COMMANDS = {
@@ -21,12 +23,15 @@ _COMMANDS = {
     "devices": "bench.cli.devices",
     "verify": "bench.cli.verify",
     "show": "bench.cli.verify",
+    "report": "bench.cli.report",
+    "compare": "bench.cli.compare",
     "sign": "bench.cli.sign",
     "stamp": "bench.cli.stamp",
     "params": "bench.cli.params",
     "rules": "bench.cli.rules",
     "key": "bench.cli.key",
     "challenge": "bench.cli.challenge",
+    "results": "bench.cli.results",
 }
 # Shown by `bench --help` without importing the modules; a test holds them against the commands' own.
 _SUMMARIES = {
@@ -34,12 +39,15 @@ _SUMMARIES = {
     "devices": "List what can be measured here, and why something cannot.",
     "verify": "Check evidence in numbered steps and recompute its verdict.",
     "show": "Print evidence that verifies, or a signed verdict.",
+    "report": "Write evidence that verifies as a page to read, print and keep.",
+    "compare": "Compare the delivered figures of runs with those of a base.",
     "sign": "Add your signature to evidence, or sign what verify found.",
     "stamp": "Have a time stamping authority say when evidence was signed.",
     "params": "Count a model's parameters from its files, and sign the count.",
     "rules": "List the rule sets, or print one with its reading.",
     "key": "Make, show, trust and revoke signing keys.",
     "challenge": "Pose challenges to vendors, and close them.",
+    "results": "List, verify and export a folder of evidence.",
 }
 
 DEFECT = 70
@@ -63,12 +71,11 @@ class _Lazy(click.Group):
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(bench.__version__, prog_name="bench")
+@in_language(envvar="BENCH_LANG", default=lambda: of_environment(os.environ))
 def cli() -> None:
-    """Measure the AI compute that this machine really delivers.
-
-    Exit codes: 0 valid or done; 1 valid, but what --require asked is not met; 2 usage; 3 cannot
-    measure here, or cannot write; 4 evidence invalid; 5 signature not trusted; 6 challenge refused;
-    70 a defect of bench; 130 interrupted; 141 nobody read the output to its end.
+    """\b
+    Measure the AI compute that this machine really delivers.
+    Exit codes: 0 done, 1 what was asked for is not met, 2 usage; see README.md.
     """
 
 

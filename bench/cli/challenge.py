@@ -18,6 +18,7 @@ from bench.cli.consoles import say, stdout, tell
 from bench.cli.outcome import print_json
 from bench.errors import CannotMeasure, ChallengeRefused, EvidenceInvalid, SignatureNotTrusted, UsageError
 from bench.printable import printable
+from bench.units import parse_share
 
 if TYPE_CHECKING:
     from bench.evidence.challenge import Posed
@@ -82,7 +83,7 @@ def new(
         rules=Digest(name=rule_set.id, sha256=rule_set.digest),
         precisions=precisions,
         sustain_s=_held_s(sustain, len(precisions)),
-        skipped_share=_share(skipped),
+        skipped_share=parse_share(skipped),
         issued=spelled(issued),
         expires=spelled(_later(issued, expires)),
     )
@@ -123,14 +124,6 @@ def _later(issued: datetime, text: str) -> datetime:
         return issued + timedelta(seconds=parse_seconds(text))
     except OverflowError as error:
         raise UsageError(f"--expires {text} is longer than time is counted here: type e.g. 72h.") from error
-
-
-def _share(text: str) -> float:
-    """`5%` or `0.05`."""
-    match = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*(%?)", text.strip())
-    if match is None:
-        raise UsageError(f"cannot read the share {text!r}: expected for example 5% or 0.05.")
-    return float(match[1]) / 100 if match[2] else float(match[1])
 
 
 def _refuse_taken(output: Path) -> None:

@@ -1,4 +1,4 @@
-"""The two ways out: results to stdout, talk to stderr; no colour when not a terminal.
+"""The two ways out: results to stdout, talk to stderr; no colour when not a terminal, or not wanted.
 
 A result that cannot be written ends the program, talk that cannot be written does not. What a terminal
 cannot show is replaced.
@@ -86,7 +86,10 @@ def _console(**options: Any) -> "Console":
 
 def stdout() -> "Console":
     console = _console()
-    return console if console.is_terminal else _console(width=_PIPED_WIDTH, color_system=None)
+    if not console.is_terminal:
+        return _console(width=_PIPED_WIDTH, color_system=None)
+    # Without colours the library would still write codes for bold.
+    return _console(color_system=None) if console.no_color else console
 
 
 def stderr() -> "Console":

@@ -22,6 +22,7 @@ def devices(as_json: bool) -> None:
         return
     from bench.printable import printable
     from bench.report import sentences, text
+    from bench.report.language import tr
 
     console = stdout()
     for inventory in found:
@@ -29,9 +30,12 @@ def devices(as_json: bool) -> None:
             console.print(f"{printable(device.selector)}  {text.device_line(device)}", style="bold")
             for fact in device.facts:
                 value = (
-                    str(fact.value) if fact.reason is None else f"not known: {sentences.absent(fact.reason)}"
+                    str(fact.value)
+                    if fact.reason is None
+                    else tr("not known: {reason}", reason=sentences.absent(fact.reason))
                 )
                 console.print(f"    {printable(fact.name):<24} {printable(value)}")
         for reason in inventory.unavailable:
             words = printable(sentences.unavailable(reason), limit=400)
-            console.print(f"{printable(reason.subject)}  unavailable: {words}")
+            subject = printable(reason.subject)
+            console.print(tr("{subject}  unavailable: {words}", subject=subject, words=words))

@@ -46,6 +46,7 @@ def _run_summary(evidence: Evidence, signed: Envelope, *, path: Path, key: str |
         "mode": evidence.mode,
         "assurance": evidence.assurance,
         "interrupted": evidence.interrupted,
+        "case": None if evidence.case is None else encode(evidence.case),
         "figures": [encode(figure) for figure in evidence.figures],
         "delivered": [encode(row) for row in evidence.delivered],
         "verdict": encode(evidence.verdict),

@@ -12,6 +12,7 @@ import click
 from bench.cli.consoles import say, stderr, tell
 from bench.cli.outcome import print_json, required_met, summary
 from bench.errors import UsageError
+from bench.report.language import tr
 
 if TYPE_CHECKING:
     from bench.terms import Model, ModelEvidence, ParameterClaim, RuleSet
@@ -115,7 +116,7 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[int], None] | None]:
         done += count
         if done - shown >= _LINE_EVERY_BYTES:
             shown = done
-            words = f"digested {format_bytes(done)}"
+            words = tr("digested {bytes}", bytes=format_bytes(done))
             tell(f"\r\x1b[2K{words}" if live else words, end=not live)
 
     try:
@@ -168,6 +169,7 @@ def _print(evidence: "ModelEvidence", rules: "RuleSet", number: str, path: Path,
     parameters.report(stdout(), evidence, rules, number)
     shown = printable(str(path), limit=4096)
     say("")
-    say(f"evidence  {shown}")
-    say(f"key       {key}")
-    say(f"verify    bench verify {shown}" + ("" if evidence.model is None else " --model PATH"))
+    say(tr("evidence  {path}", path=shown))
+    say(tr("key       {key}", key=key))
+    command = f"bench verify {shown}" + ("" if evidence.model is None else " --model PATH")
+    say(tr("verify    {command}", command=command))

@@ -22,6 +22,7 @@ from bench.evidence.codec import encode
 from bench.measure import stats
 from bench.measure.stats import Spread
 from bench.printable import printable
+from bench.report.language import marked, tr
 from bench.units import format_rate, format_seconds
 
 if TYPE_CHECKING:
@@ -82,7 +83,9 @@ def repeated(times: int, arguments: Sequence[str], *, as_json: bool, quiet: bool
             tell(ended.err, end=False)
             if not quiet:
                 taken = format_seconds(time.monotonic() - begun_s)
-                tell(f"run {number} of {times}  {taken}  {printable(_evidence(results[-1]), limit=4096)}")
+                file = printable(_evidence(results[-1]), limit=4096)
+                words = tr("run {number} of {times}  {taken}", number=number, times=times, taken=taken)
+                tell(f"{words}  {file}")
         _print(results, times, as_json=as_json)
         if ended.interrupted or not ended.whole:
             tell(ended.err, end=False)
@@ -174,10 +177,10 @@ def summary_table(rows: Sequence[Repeated]) -> "Table":
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for column in ("device", "precision"):
-        table.add_column(column)
-    for column in ("runs", "mean (95 %)", "between runs", "in own interval"):
-        table.add_column(column, justify="right")
+    for column in (marked("device"), marked("precision")):
+        table.add_column(tr(column))
+    for column in (marked("runs"), marked("mean (95 %)"), marked("between runs"), marked("in own interval")):
+        table.add_column(tr(column), justify="right")
     for row in rows:
         table.add_row(printable(row.device), printable(row.precision), *_cells(row))
     return table
@@ -192,7 +195,7 @@ def _cells(row: Repeated) -> tuple[str, ...]:
         str(spread.runs),
         f"{format_rate(spread.mean, row.unit)} ± {100 * half:.1f} %",
         f"{100 * spread.variation:.2f} %",
-        f"{row.holding} of {spread.runs}",
+        tr("{holding} of {runs}", holding=row.holding, runs=spread.runs),
     )
 
 
@@ -210,10 +213,12 @@ def _print(results: Sequence[Mapping[str, Any]], times: int, *, as_json: bool) -
 
 def _print_text(results: Sequence[Mapping[str, Any]], rows: Sequence[Repeated], times: int) -> None:
     console = stdout()
-    console.print(f"{len(results)} of {times} runs, each in a process of its own", style="bold")
+    heading = tr("{runs} of {times} runs, each in a process of its own", runs=len(results), times=times)
+    console.print(heading, style="bold")
     console.print(summary_table(rows))
-    console.print("between runs: the standard deviation of their figures, as a share of the mean")
-    console.print("in own interval: in how many runs the run's own interval holds that mean")
+    console.print(tr("between runs: the standard deviation of their figures, as a share of the mean"))
+    console.print(tr("in own interval: in how many runs the run's own interval holds that mean"))
     console.print()
     for result in results:
-        console.print(f"evidence  {printable(_evidence(result), limit=4096)}", soft_wrap=True)
+        path = printable(_evidence(result), limit=4096)
+        console.print(tr("evidence  {path}", path=path), soft_wrap=True)

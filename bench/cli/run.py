@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.consoles import complain
+from bench.cli.consoles import complain, say
 from bench.cli.outcome import print_json, required_met, summary
 from bench.cli.signals import stoppable
 from bench.errors import Interrupted, UsageError
+from bench.report.language import tr
 
 if TYPE_CHECKING:
     from bench.evidence.challenge import Posed
@@ -34,6 +35,7 @@ class Typed:
     rules: str | None
     required: tuple[str, ...]
     challenge: Path | None
+    case: Path | None
     quick: bool
     time: str | None
     sustain: str | None
@@ -51,7 +53,12 @@ class Typed:
             "--claim": self.claims,
             "--require": self.required,
         }
-        single = {"--rules": self.rules, "--time": self.time, "--sustain": self.sustain}
+        single = {
+            "--rules": self.rules,
+            "--case": self.case,
+            "--time": self.time,
+            "--sustain": self.sustain,
+        }
         return [
             *(word for name, values in several.items() for value in values for word in (name, value)),
             *(word for name, value in single.items() for word in _option(name, value)),
@@ -77,8 +84,7 @@ def _seconds(option: str, text: str | None) -> float | None:
     "devices",
     multiple=True,
     default=("cpu",),
-    show_default=True,
-    help="A selector from `bench devices`; repeatable.",
+    help="One of `bench devices`; repeatable. [default: cpu]",
 )
 @click.option(
     "--precision",
@@ -97,6 +103,13 @@ def _seconds(option: str, text: str | None) -> float | None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="An auditor's, which seeds the run and says what to do.",
 )
+@click.option(
+    "--case",
+    "case_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A TOML file with what is stated about the visit.",
+)
+@click.option("--case-template", is_flag=True, help="Print such a file to fill in; measures nothing.")
 @click.option("--rules", help=f"Rule set: an id or FILE. [default: {_RULES}]")
 @click.option(
     "--require",
@@ -141,6 +154,8 @@ def run(
     precisions: tuple[str, ...],
     claims: tuple[str, ...],
     challenge: Path | None,
+    case_file: Path | None,
+    case_template: bool,
     rules: str | None,
     required: tuple[str, ...],
     quick: bool,
@@ -154,6 +169,11 @@ def run(
     quiet: bool,
 ) -> int:
     """Measure this machine, judge the figures, sign the evidence."""
+    if case_template:
+        from bench.evidence.case import TEMPLATE
+
+        say(TEMPLATE.rstrip("\n"))
+        return 0
     from bench import run as use_case
     from bench.cli import keys_here
     from bench.cli.progress import Watcher
@@ -168,6 +188,7 @@ def run(
         rules=rules,
         required=required,
         challenge=challenge,
+        case=case_file,
         quick=quick,
         time=time_text,
         sustain=sustain_text,
@@ -238,11 +259,13 @@ def _plan(typed: Typed) -> "Plan":
     """Everything that can be refused is refused here, before anything is measured."""
     from bench import plan
     from bench.devices import family, host
+    from bench.evidence import case
     from bench.judge import catalog
     from bench.judge.claims import parse_claim
     from bench.precision import precision
 
     typed.check()
+    stated = None if typed.case is None else case.read(typed.case)
     chosen = family.select(typed.devices, family.inventory())
     posed = None if typed.challenge is None else _posed(typed.challenge, chosen)
     rule_set = catalog.rules(typed.rules or _asked_rules(posed))
@@ -259,6 +282,7 @@ def _plan(typed: Typed) -> "Plan":
         limit_s=_seconds("--time", typed.time),
         sustain_s=_seconds("--sustain", typed.sustain),
         challenge=posed,
+        case=stated,
         nonce=secrets.token_hex(32),
         room=host.memory_room(),
     )
@@ -299,6 +323,9 @@ def _print(evidence: "Evidence", plan: "Plan", signed: "Envelope", path: Path, k
     text.report(console, evidence, plan.rules, report_number(signed))
     console.print()
     shown = printable(str(path), limit=4096)
-    console.print(f"evidence  {shown}", soft_wrap=True)
-    console.print(f"key       {key}", soft_wrap=True)
-    console.print(f"verify    bench verify {shown}", soft_wrap=True)
+    for line in (
+        tr("evidence  {path}", path=shown),
+        tr("key       {key}", key=key),
+        tr("verify    {command}", command=f"bench verify {shown}"),
+    ):
+        console.print(line, soft_wrap=True)

@@ -11,16 +11,18 @@ import click
 
 from bench.cli.consoles import complain, say
 from bench.cli.outcome import print_json, required_met, summary
+from bench.cli.spoken import in_language
 from bench.errors import BenchError, ChallengeRefused, EvidenceInvalid, SignatureNotTrusted, UsageError
 from bench.printable import printable
+from bench.report.language import tr
 from bench.units import parse_seconds
 
 if TYPE_CHECKING:
     from bench.evidence.steps import Request, Step, Verified
-    from bench.terms import Evidence, ModelEvidence
+    from bench.terms import Evidence, ModelEvidence, RuleSet
 
 _FILE = click.Path(path_type=Path)
-_AT_A_STEP = (EvidenceInvalid, SignatureNotTrusted, ChallengeRefused)
+AT_A_STEP = (EvidenceInvalid, SignatureNotTrusted, ChallengeRefused)
 # What a verifier goes by, the same for every command that verifies.
 _BY = (
     click.option(
@@ -160,14 +162,14 @@ def _verify_one(
         else:
             catalog.require_known(found.rules, required)
     except BenchError as error:
-        number = error.step if isinstance(error, _AT_A_STEP) else None
+        number = error.step if isinstance(error, AT_A_STEP) else None
         at = f"step {number}: " if number is not None else ""
         complain(f"{path}: {at}{error}")
         failure: dict[str, object] = {"file": str(path), "valid": False, "step": number, "error": str(error)}
         return error.exit_code, {**failure, "exitCode": error.exit_code, "steps": steps}
     code = required_met(found.evidence, required)
     if not quiet:
-        say(f"valid: {_verdict_words(found.evidence)}")
+        say(tr("valid: {verdict}", verdict=_verdict_words(found.evidence, found.rules)))
     result = summary(found.evidence, found.envelope, path=path, key=None)
     signers = [{"principal": s.principal, "fingerprint": s.fingerprint} for s in found.signers]
     return code, {
@@ -187,24 +189,43 @@ def _line(step: "Step") -> str:
     return f"  {step.number} {step.name:<20} {printable(words)}"
 
 
-def _verdict_words(evidence: "Evidence | ModelEvidence") -> str:
+def _verdict_words(evidence: "Evidence | ModelEvidence", rules: "RuleSet") -> str:
+    from bench.report import sentences
     from bench.report.parameters import parameters
     from bench.terms import ModelEvidence
 
     if isinstance(evidence, ModelEvidence):
-        counted = "nothing was counted" if evidence.count is None else parameters(evidence.count)
-        return "; ".join([counted, *(f"{row.item}: {row.answer}" for row in evidence.verdict.items)])
-    head = f"assurance {evidence.assurance}, {'interrupted, ' if evidence.interrupted else ''}"
+        counted = tr("nothing was counted") if evidence.count is None else parameters(evidence.count)
+        items = (
+            tr(
+                "{subject}: {words}",
+                subject=sentences.title(rules, row.item),
+                words=sentences.answer(row.answer),
+            )
+            for row in evidence.verdict.items
+        )
+        return tr("; ").join([counted, *items])
     if evidence.mode == "quick":
-        return f"{head}a smoke test: it decides nothing"
-    rows = evidence.verdict.thresholds
-    return head + "; ".join(f"{row.tier} {row.precision}: {row.headline}" for row in rows)
+        answers = tr("a smoke test: it decides nothing")
+    else:
+        answers = tr("; ").join(
+            tr(
+                "{subject}: {words}",
+                subject=f"{sentences.title(rules, row.tier)} {row.precision}",
+                words=sentences.answer(row.headline),
+            )
+            for row in evidence.verdict.thresholds
+        )
+    if evidence.interrupted:
+        return tr("assurance {level}, interrupted, {answers}", level=evidence.assurance, answers=answers)
+    return tr("assurance {level}, {answers}", level=evidence.assurance, answers=answers)
 
 
 @click.command()
 @click.argument("file", type=_FILE)
 @going_by
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+@in_language()
 def show(file: Path, by: By, as_json: bool) -> None:
     """Print evidence that verifies, or a signed verdict.
 
@@ -222,7 +243,7 @@ def show(file: Path, by: By, as_json: bool) -> None:
             _show_verdict(data, by, as_json=as_json)
             return
         found = follow(file, by.request(), lambda _step: None)
-    except _AT_A_STEP as error:
+    except AT_A_STEP as error:
         error.args = (f"{file}: step {error.step}: {error}",)
         raise
     assert found.evidence is not None

@@ -23,6 +23,7 @@ from bench.evidence.steps import Request, Verified
 from bench.evidence.strict_json import read_json, to_bytes
 from bench.evidence.trust import SELF, VERDICTS, Signer, Trusted, check_signatures
 from bench.printable import printable
+from bench.report.language import marked, tr
 from bench.terms import Envelope, Evidence, ModelEvidence, Threshold
 
 PREDICATE_TYPE: Final = "https://in-toto.io/attestation/svr/v0.1"
@@ -36,27 +37,29 @@ STEP = 3
 # What a result may list, each after PREFIX, and what it stands for. A THRESHOLD names tier, device and
 # precision in capitals, with "_" for every other character.
 PROPERTIES: Mapping[str, str] = {
-    "VALID": "every step of bench verify passed: figures and verdict follow from what it holds",
-    "MEASUREMENT": "it is a measurement, no smoke test",
-    "COMPLETE": "the run came to its end",
-    "SIGNED_BY_TRUSTED_KEY": "signed by a key that the verifier trusts as somebody else's",
-    "SIGNED_BY_OWN_KEY": "of the keys that signed it the verifier trusts its own only",
-    "TIME_STAMPED": "its first signature existed when an authority that the verifier trusts says",
-    "ANSWERS_CHALLENGE": "it answers the challenge that the verifier held against it",
-    "OUTPUTS_RECOMPUTED": "opened rows of committed outputs were recomputed, and agree",
-    "ASSURANCE_A[01]": "the level that it reaches for this verifier",
-    "THRESHOLD_[A-Z0-9_]+_NOT_MET": "the tier is not met, by the figure that the rule set goes by",
-    "THRESHOLD_[A-Z0-9_]+_MET": "the tier is met, by the figure that the rule set goes by",
-    "THRESHOLD_[A-Z0-9_]+_INCONCLUSIVE": "whether the tier is met cannot be decided",
-    "THRESHOLD_[A-Z0-9_]+_STATED_ONLY": "the tier is met by somebody's word alone",
-    "THRESHOLD_[A-Z0-9_]+_SMOKE_TEST": "a smoke test decides nothing about the tier",
-    "PARAMETERS_COUNTED": "a model's parameters, counted from the listed tensors of its files",
-    "MODEL_FILES_READ": "the verifier had the model's files, and read the same in them",
-    "ITEM_[A-Z0-9_]+_NOT_MET": "the model has fewer parameters than the item asks for",
-    "ITEM_[A-Z0-9_]+_MET": "the model has the parameters that the item asks for; other conditions stand",
-    "ITEM_[A-Z0-9_]+_INCONCLUSIVE": "whether the model has the parameters cannot be decided",
-    "ITEM_[A-Z0-9_]+_ONE_OF_SEVERAL": "parameters are one of several ways into the item",
-    "ITEM_[A-Z0-9_]+_DOCUMENTS_ONLY": "only documents can show it",
+    "VALID": marked("every step of bench verify passed: figures and verdict follow from what it holds"),
+    "MEASUREMENT": marked("it is a measurement, no smoke test"),
+    "COMPLETE": marked("the run came to its end"),
+    "SIGNED_BY_TRUSTED_KEY": marked("signed by a key that the verifier trusts as somebody else's"),
+    "SIGNED_BY_OWN_KEY": marked("of the keys that signed it the verifier trusts its own only"),
+    "TIME_STAMPED": marked("its first signature existed when an authority that the verifier trusts says"),
+    "ANSWERS_CHALLENGE": marked("it answers the challenge that the verifier held against it"),
+    "OUTPUTS_RECOMPUTED": marked("opened rows of committed outputs were recomputed, and agree"),
+    "ASSURANCE_A[01]": marked("the level that it reaches for this verifier"),
+    "THRESHOLD_[A-Z0-9_]+_NOT_MET": marked("the tier is not met, by the figure that the rule set goes by"),
+    "THRESHOLD_[A-Z0-9_]+_MET": marked("the tier is met, by the figure that the rule set goes by"),
+    "THRESHOLD_[A-Z0-9_]+_INCONCLUSIVE": marked("whether the tier is met cannot be decided"),
+    "THRESHOLD_[A-Z0-9_]+_STATED_ONLY": marked("the tier is met by somebody's word alone"),
+    "THRESHOLD_[A-Z0-9_]+_SMOKE_TEST": marked("a smoke test decides nothing about the tier"),
+    "PARAMETERS_COUNTED": marked("a model's parameters, counted from the listed tensors of its files"),
+    "MODEL_FILES_READ": marked("the verifier had the model's files, and read the same in them"),
+    "ITEM_[A-Z0-9_]+_NOT_MET": marked("the model has fewer parameters than the item asks for"),
+    "ITEM_[A-Z0-9_]+_MET": marked(
+        "the model has the parameters that the item asks for; other conditions stand"
+    ),
+    "ITEM_[A-Z0-9_]+_INCONCLUSIVE": marked("whether the model has the parameters cannot be decided"),
+    "ITEM_[A-Z0-9_]+_ONE_OF_SEVERAL": marked("parameters are one of several ways into the item"),
+    "ITEM_[A-Z0-9_]+_DOCUMENTS_ONLY": marked("only documents can show it"),
 }
 
 
@@ -274,14 +277,14 @@ def lines(statement: Statement, who: str) -> tuple[str, ...]:
     policy = said.verifier.policy
     evidence, payload = (subject.digest.sha256 for subject in statement.subject)
     return (
-        f"Verdict on report {statement.report} · {said.time_created}",
-        f"signed by  {printable(who, limit=4096)}",
-        f"verifier   {said.verifier.id}",
-        f"rule set   {printable(policy.name)}, sha256 {policy.digest.sha256}",
-        f"evidence   sha256 {evidence} (the file as it was then)",
-        f"payload    sha256 {payload} (what its signatures are over)",
-        *(f"- {name}: {meaning(name)}" for name in said.properties),
-        "This is the word of whoever signed it. To find out by yourself: bench verify FILE",
+        tr("Verdict on report {report} · {time}", report=statement.report, time=said.time_created),
+        tr("signed by  {who}", who=printable(who, limit=4096)),
+        tr("verifier   {verifier}", verifier=said.verifier.id),
+        tr("rule set   {rules}, sha256 {sha256}", rules=printable(policy.name), sha256=policy.digest.sha256),
+        tr("evidence   sha256 {sha256} (the file as it was then)", sha256=evidence),
+        tr("payload    sha256 {sha256} (what its signatures are over)", sha256=payload),
+        *(f"- {tr('{subject}: {words}', subject=name, words=tr(meaning(name)))}" for name in said.properties),
+        tr("This is the word of whoever signed it. To find out by yourself: bench verify FILE"),
     )
 
 

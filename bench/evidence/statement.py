@@ -20,8 +20,9 @@ from bench.terms import Evidence, ModelEvidence, Workload
 # 1  never released: rows with every sample in columns, counters around the visits, figures, verdict.
 # 2  never released: the schedule, refined shapes with every rate, held windows, clocks, bandwidth,
 #    diagnostics, and telemetry at 10 Hz with sensors.
-# 3  the challenge that the run answers, openings of outputs, and the process's own inspection.
-FORMAT = "3"
+# 3  never released: the challenge that the run answers, openings of outputs, the process's own inspection.
+# 4  the case: what is stated about the visit.
+FORMAT = "4"
 # The same for a count of parameters.
 # 1  files, groups of tensors, a look at their content, what is stated, the count, the rule's items.
 MODEL_FORMAT = "1"

@@ -87,13 +87,15 @@ def read_limited(path: Path, limit: int = MAX_BYTES) -> bytes:
         raise EvidenceInvalid(f"{path} is no evidence file: {error}.", step=0) from error
 
 
-def read_small(path: Path, *, missing: bytes | None = None) -> bytes:
-    """The bytes of a key, a trust store or a passphrase; `missing` stands in for a file that is not there.
+def read_small(path: Path, *, missing: bytes | None = None, limit: int = _SMALL_BYTES) -> bytes:
+    """The bytes of a file that somebody wrote: a key, a trust store, a passphrase, a case.
+
+    `missing` stands in for a file that is not there. At most `limit` bytes are read.
 
     Raises UsageError.
     """
     try:
-        return _read_regular(path, _SMALL_BYTES)
+        return _read_regular(path, limit)
     except OSError as error:
         if missing is not None and isinstance(error, FileNotFoundError):
             return missing

@@ -18,11 +18,11 @@ def level(
 
 
 def does_not_show(
-    challenge: Digest | None, figures: Sequence[Figure], openings: Sequence[Opening]
+    challenge: Digest | None, figures: Sequence[Figure], openings: Sequence[Opening], *, with_case: bool
 ) -> tuple[str, ...]:
     """What such a report cannot show, as codes; report/sentences says them in words.
 
-    They belong to format 3: a limit added later comes with another format.
+    They belong to format 4: a limit added later comes with another format.
     """
     opened = _all_opened(figures, openings)
     return (
@@ -32,6 +32,7 @@ def does_not_show(
         "devices-not-counted",
         "launches-not-committed" if opened else "outputs-not-opened",
         "time-by-own-clock",
+        *(("case-is-stated",) if with_case else ()),
     )
 
 

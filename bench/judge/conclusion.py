@@ -45,6 +45,7 @@ class Observed:
     openings: Sequence[Opening]
     interrupted: bool
     inspection: Inspection
+    with_case: bool
 
 
 def observed_in(evidence: Evidence) -> Observed:
@@ -62,6 +63,7 @@ def observed_in(evidence: Evidence) -> Observed:
         openings=evidence.openings,
         interrupted=evidence.interrupted,
         inspection=evidence.inspection,
+        with_case=evidence.case is not None,
     )
 
 
@@ -103,7 +105,9 @@ def conclude(observed: Observed, rules: RuleSet, *, method: str = METHOD) -> Con
     findings = (*result.findings, *inspection.findings(observed.inspection), *verdict.findings)
     return Conclusion(
         assurance=reached,
-        does_not_show=does_not_show(observed.challenge, result.figures, observed.openings),
+        does_not_show=does_not_show(
+            observed.challenge, result.figures, observed.openings, with_case=observed.with_case
+        ),
         delivered=result.rows,
         figures=result.figures,
         conditions=tuple(map(condition, observed.diagnostics)),

@@ -5,7 +5,7 @@ Every refusal names the file and the key, and says what was expected. It knows n
 
 import tomllib
 from collections.abc import Iterable
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 
 from bench.errors import UsageError
@@ -26,8 +26,9 @@ class Table:
     def parse(cls, data: bytes, where: str) -> "Table":
         """The file's top table. Numbers are read as Decimal, so that 1307.4 tera is one exact rounding."""
         try:
-            return cls(tomllib.loads(data.decode("utf-8"), parse_float=Decimal), where)
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            return cls(tomllib.loads(data.decode("utf-8"), parse_float=_decimal), where)
+        except (ValueError, RecursionError) as error:
+            # Besides errors of form: a whole number of thousands of digits, and brackets in brackets.
             raise UsageError(f"{where}: not a TOML file: {error}.") from error
 
     def wrong(self, key: str, message: str) -> UsageError:
@@ -39,7 +40,7 @@ class Table:
         if value is None:
             return ""
         if not isinstance(value, str) or not value.strip():
-            raise self.wrong(key, f"expected text, got {value!r}")
+            raise self.wrong(key, f"expected text, got {_shown(value)}")
         return value
 
     def texts(self, key: str, *, required: bool = True) -> tuple[str, ...]:
@@ -87,9 +88,16 @@ class Table:
     def count(self, key: str) -> int:
         """A whole number above zero."""
         value = self._take(key, required=True)
-        if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-            raise self.wrong(key, f"expected a whole number above zero, got {value}")
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**63:
+            raise self.wrong(key, f"expected a whole number above zero, got {_shown(value)}")
         return value
+
+    def number(self, key: str) -> float:
+        """A finite number."""
+        value = self._take(key, required=True)
+        if not isinstance(value, int | Decimal) or isinstance(value, bool) or not Decimal(value).is_finite():
+            raise self.wrong(key, f"expected a number, got {_shown(value)}")
+        return float(Decimal(value))
 
     def has(self, key: str) -> bool:
         return key in self._rows
@@ -97,7 +105,7 @@ class Table:
     def table(self, key: str) -> "Table":
         value = self._take(key, required=True)
         if not isinstance(value, dict):
-            raise self.wrong(key, f"expected a table, got {value!r}")
+            raise self.wrong(key, f"expected a table, got {_shown(value)}")
         return Table(value, self.where, f"{self._path}{key}.")
 
     def tables(self, key: str, *, required: bool = True) -> tuple["Table", ...]:
@@ -132,3 +140,19 @@ class Table:
             if candidate == word:
                 return candidate
         raise self.wrong(key, f"got {word!r}, expected {' or '.join(known)}")
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError(f"{text} is out of range") from error
+
+
+def _shown(value: object) -> str:
+    """A value as an error quotes it; what is nested, or very long in digits, by a word."""
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "a list"
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "a number of more than 64 bits"
+    return str(value) if isinstance(value, int | Decimal) else repr(value)

@@ -1,7 +1,8 @@
 """What stands beside the figures in a terminal: bounds, held windows, conditions, the machine's state."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -9,6 +10,7 @@ from rich.table import Table
 from bench.precision import PRECISIONS
 from bench.printable import printable
 from bench.report import sentences
+from bench.report.language import listed, marked, tr
 from bench.report.opened import opened
 from bench.terms import Condition, Delivered, Energy, Evidence, Transfer, Trial
 from bench.units import NS_PER_S, format_bytes, format_rate, format_seconds
@@ -20,7 +22,8 @@ def beside(console: Console, evidence: Evidence) -> None:
     _bounds(console, figures)
     _held(console, evidence)
     _conditions(console, evidence)
-    _machine(console, evidence)
+    for line in machine(evidence):
+        console.print(line)
     console.print()
 
 
@@ -28,7 +31,9 @@ def plain(*columns: str) -> Table:
     """A table without lines; a column whose name begins with > stands to the right."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
-        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")
+        justify: Literal["left", "right"] = "right" if column.startswith(">") else "left"
+        # Chinese has no spaces to wrap at: what is too long is broken, and never cut.
+        table.add_column(column.lstrip(">"), justify=justify, overflow="fold")
     return table
 
 
@@ -56,8 +61,9 @@ def _bounds(console: Console, figures: Sequence[Delivered]) -> None:
     shown = [row for row in figures if row.estimate and (row.roof or row.ceiling)]
     if not shown:
         return
-    console.print("What bounds the figures (roofline)", style="bold")
-    table = plain("precision", ">ceiling", ">op/byte", ">memory allows", "bound by", ">reached")
+    console.print(tr("What bounds the figures (roofline)"), style="bold")
+    right = (">" + tr(name) for name in (marked("ceiling"), marked("op/byte"), marked("memory allows")))
+    table = plain(tr("precision"), *right, tr("bound by"), ">" + tr("reached"))
     for row in shown:
         assert row.estimate is not None
         unit = unit_of(row.precision)
@@ -65,14 +71,14 @@ def _bounds(console: Console, figures: Sequence[Delivered]) -> None:
         assert most is not None
         table.add_row(
             row.precision,
-            format_rate(row.ceiling, unit) if row.ceiling else "unknown",
+            format_rate(row.ceiling, unit) if row.ceiling else tr("unknown"),
             f"{row.roof.intensity:.0f}" if row.roof else "",
-            format_rate(row.roof.intensity * row.roof.bandwidth, unit) if row.roof else "unknown",
-            row.roof.bound if row.roof else "compute",
+            format_rate(row.roof.intensity * row.roof.bandwidth, unit) if row.roof else tr("unknown"),
+            sentences.bound(row.roof.bound if row.roof else "compute"),
             percent(row.estimate.value / most),
         )
     console.print(table)
-    console.print("ceiling: cores × operations per clock of the widest instruction × measured clock")
+    console.print(tr("ceiling: cores × operations per clock of the widest instruction × measured clock"))
     console.print()
 
 
@@ -86,24 +92,29 @@ def _held(console: Console, evidence: Evidence) -> None:
             continue
         unit = unit_of(row.precision)
         length = sum(sample.host_ns for sample in measurement.held.samples) / NS_PER_S
-        console.print(f"Held under load: {printable(row.row)} for {format_seconds(length)}", style="bold")
+        held = tr("Held under load: {row} for {time}", row=printable(row.row), time=format_seconds(length))
+        console.print(held, style="bold")
+        first, last = (format_rate(rate, unit) for rate in (row.drift.first, row.drift.last))
+        change = f"{100 * (row.drift.ratio - 1):+.1f} %"
         console.print(
-            f"first fifth {format_rate(row.drift.first, unit)}, last fifth "
-            f"{format_rate(row.drift.last, unit)}: {100 * (row.drift.ratio - 1):+.1f} %"
+            tr("first fifth {first}, last fifth {last}: {change}", first=first, last=last, change=change)
         )
         if row.per_second:
             slowest, fastest = (format_rate(each(row.per_second), unit) for each in (min, max))
-            console.print(f"second by second: slowest {slowest}, fastest {fastest}")
+            seconds = tr(
+                "second by second: slowest {slowest}, fastest {fastest}", slowest=slowest, fastest=fastest
+            )
+            console.print(seconds)
         console.print()
 
 
 # --------------------------------------------------------------------------------------- conditions
 
 _CONDITIONS = {
-    "zeros": "zeros",
-    "cold-caches": "cold caches",
-    "one-thread": "one thread",
-    "other-pool": "after another pool",
+    "zeros": marked("zeros"),
+    "cold-caches": marked("cold caches"),
+    "one-thread": marked("one thread"),
+    "other-pool": marked("after another pool"),
 }
 
 
@@ -112,8 +123,9 @@ def _conditions(console: Console, evidence: Evidence) -> None:
     rows = list(dict.fromkeys((c.device, c.row) for c in evidence.conditions))
     if not rows:
         return
-    console.print("The same rows under other conditions: the rate, times the usual one", style="bold")
-    table = plain("row", *(f">{words}" for words in _CONDITIONS.values()), ">other CPUs")
+    console.print(tr("The same rows under other conditions: the rate, times the usual one"), style="bold")
+    right = (">" + tr(words) for words in (*_CONDITIONS.values(), marked("other CPUs")))
+    table = plain(tr("row"), *right)
     notes: dict[str, str] = {}
     for device, row in rows:
         found = [c for c in evidence.conditions if (c.device, c.row) == (device, row)]
@@ -122,8 +134,8 @@ def _conditions(console: Console, evidence: Evidence) -> None:
     console.print(table)
     for reason, mark in notes.items():
         console.print(f"{mark} {sentences.beside(reason)}")
-    console.print("zeros: operands all zero; faster on them is a sign of a power limit")
-    console.print("other CPUs: one thread on another CPU, times one thread on the first")
+    console.print(tr("zeros: operands all zero; faster on them is a sign of a power limit"))
+    console.print(tr("other CPUs: one thread on another CPU, times one thread on the first"))
     console.print()
 
 
@@ -141,23 +153,25 @@ def _placed(found: Sequence[Condition], notes: dict[str, str]) -> str:
     if not ratios:
         return _condition(found, notes)
     low, high = f"{min(ratios):.2f}", f"{max(ratios):.2f}"
-    return low if low == high else f"{low} to {high}"
+    return _range(low, high)
+
+
+def _range(low: object, high: object) -> str:
+    return str(low) if low == high else tr("{low} to {high}", low=low, high=high)
 
 
 # ------------------------------------------------------------------------------------------ machine
 
 
-def _machine(console: Console, evidence: Evidence) -> None:
-    for line in (
-        *_visits(evidence),
-        *_search(evidence),
-        *_bandwidth(evidence.memory),
-        *_load(evidence),
-        *_sensors(evidence),
-        *_energy(evidence),
-        *opened(evidence),
-    ):
-        console.print(line)
+def machine(evidence: Evidence) -> Iterator[str]:
+    """The machine's state through the run and what the run took, a line each."""
+    yield from _visits(evidence)
+    yield from _search(evidence)
+    yield from _bandwidth(evidence.memory)
+    yield from _load(evidence)
+    yield from _sensors(evidence)
+    yield from _energy(evidence)
+    yield from opened(evidence)
 
 
 def _visits(evidence: Evidence) -> Iterator[str]:
@@ -166,11 +180,13 @@ def _visits(evidence: Evidence) -> Iterator[str]:
     if not numbers:
         return
     precise = sum(m.ended == "precise" for m in evidence.measurements)
-    least, most = min(numbers), max(numbers)
-    share = percent(evidence.schedule.half_width)
-    yield (
-        f"visits: {least if least == most else f'{least} to {most}'} to each row; within ± {share} then: "
-        f"{precise} of {len(numbers)} rows, the others were ended by the time"
+    yield tr(
+        "visits: {visits} to each row; within ± {share} then: {precise} of {rows} rows, the others were "
+        "ended by the time",
+        visits=_range(min(numbers), max(numbers)),
+        share=percent(evidence.schedule.half_width),
+        precise=precise,
+        rows=len(numbers),
     )
 
 
@@ -179,19 +195,28 @@ def _search(evidence: Evidence) -> Iterator[str]:
     trials = [trial for m in evidence.measurements for trial in m.tried]
     if not trials:
         return
-    ran = sum(bool(trial.ops_per_s) for trial in trials)
-    spent = sum(trial.spent_ns for trial in trials) / NS_PER_S
-    budget = evidence.schedule.refine_ns / NS_PER_S
     gains = {m.workload.row: gain for m in evidence.measurements if (gain := _gain(m.tried)) > 0}
-    bought = "that made no row faster"
-    if gains:
-        best = max(gains, key=lambda row: gains[row])
-        bought = (
-            f"that made {len(gains)} rows faster, most of all {printable(best)} by {percent(gains[best])}"
-        )
-    yield (
-        f"search: {ran} of {len(trials)} shapes ran, {spent:.1f} s in all, up to {budget:.1f} s a row for "
-        f"varying its best rung; {bought}"
+    yield tr(
+        "search: {ran} of {shapes} shapes ran, {spent} s in all, up to {budget} s a row for varying its best "
+        "rung; {bought}",
+        ran=sum(bool(trial.ops_per_s) for trial in trials),
+        shapes=len(trials),
+        spent=f"{sum(trial.spent_ns for trial in trials) / NS_PER_S:.1f}",
+        budget=f"{evidence.schedule.refine_ns / NS_PER_S:.1f}",
+        bought=_bought(gains),
+    )
+
+
+def _bought(gains: Mapping[str, float]) -> str:
+    """What varying the shapes brought, by row."""
+    if not gains:
+        return tr("that made no row faster")
+    best = max(gains, key=lambda row: gains[row])
+    return tr(
+        "that made {rows} rows faster, most of all {row} by {gain}",
+        rows=len(gains),
+        row=printable(best),
+        gain=percent(gains[best]),
     )
 
 
@@ -217,11 +242,12 @@ def _bandwidth(transfers: Sequence[Transfer]) -> Iterator[str]:
             for each in transfer.passes
         ]
         if rates:
-            parts.append(f"{format_bytes(max(rates))}/s in {format_bytes(footprint)}")
+            rate, size = format_bytes(max(rates)), format_bytes(footprint)
+            parts.append(tr("{rate}/s in {size}", rate=rate, size=size))
     if parts:
-        yield f"memory: {', '.join(parts)} (best pass of copy and triad)"
+        yield tr("memory: {rates} (best pass of copy and triad)", rates=listed(parts))
     for reason in dict.fromkeys(transfer.reason for transfer in transfers if transfer.reason):
-        yield f"memory: some sizes not measured: {sentences.beside(reason)}"
+        yield tr("memory: some sizes not measured: {reason}", reason=sentences.beside(reason))
 
 
 def _load(evidence: Evidence) -> Iterator[str]:
@@ -234,10 +260,14 @@ def _load(evidence: Evidence) -> Iterator[str]:
     capacity_us = (last.at_ns - first.at_ns) / 1000 * cpus
     foreign = (last.busy_us - first.busy_us) - (last.own_us - first.own_us)
     others, stolen = max(0, foreign) / capacity_us, (last.steal_us - first.steal_us) / capacity_us
-    length, period = (last.at_ns - first.at_ns) / NS_PER_S, evidence.telemetry.period_ns / NS_PER_S
-    yield (
-        f"load: in {format_seconds(length)} other processes had {percent(others)} of the processors' time, "
-        f"the hypervisor {percent(stolen)} ({len(readings)} readings, one every {period:g} s)"
+    yield tr(
+        "load: in {time} other processes had {others} of the processors' time, the hypervisor {stolen} "
+        "({readings} readings, one every {period} s)",
+        time=format_seconds((last.at_ns - first.at_ns) / NS_PER_S),
+        others=percent(others),
+        stolen=percent(stolen),
+        readings=len(readings),
+        period=f"{evidence.telemetry.period_ns / NS_PER_S:g}",
     )
 
 
@@ -246,39 +276,47 @@ def _sensors(evidence: Evidence) -> Iterator[str]:
     sensors = evidence.telemetry.sensors
     frequencies = [level.value for sensor in sensors if sensor.unit == "Hz" for level in sensor.levels]
     if frequencies:
-        low, high = min(frequencies) / 1e9, max(frequencies) / 1e9
-        yield f"frequency: {low:.2f} to {high:.2f} GHz, as the system tells it"
+        low, high = (f"{each(frequencies) / 1e9:.2f}" for each in (min, max))
+        yield tr("frequency: {low} to {high} GHz, as the system tells it", low=low, high=high)
     clocks = [hertz for m in evidence.measurements for stay in m.stays for hertz in stay.clocks_hz]
     if evidence.clock.reason is not None:
-        yield f"clock: not measured: {sentences.reason(evidence.clock.reason)}"
+        yield tr("clock: not measured: {reason}", reason=sentences.reason(evidence.clock.reason))
     elif clocks:
-        mean = math.fsum(clocks) / len(clocks) / 1e9
-        yield (
-            f"clock: {min(clocks) / 1e9:.2f} to {max(clocks) / 1e9:.2f} GHz, mean {mean:.2f}, measured after "
-            f"each window by {printable(str(evidence.clock.value))}"
+        yield tr(
+            "clock: {low} to {high} GHz, mean {mean}, measured after each window by {method}",
+            low=f"{min(clocks) / 1e9:.2f}",
+            high=f"{max(clocks) / 1e9:.2f}",
+            mean=f"{math.fsum(clocks) / len(clocks) / 1e9:.2f}",
+            method=printable(str(evidence.clock.value)),
         )
     heat = [level.value for sensor in sensors if sensor.unit == "mdegC" for level in sensor.levels]
     if heat:
-        yield f"temperature: {min(heat) / 1000:.0f} to {max(heat) / 1000:.0f} °C"
+        low, high = (f"{each(heat) / 1000:.0f}" for each in (min, max))
+        yield tr("temperature: {low} to {high} °C", low=low, high=high)
     missing: dict[str, list[str]] = {}
     for sensor in sensors:
         if sensor.reason:
             missing.setdefault(sensor.reason, []).append(printable(sensor.name))
     for reason, names in missing.items():
-        yield f"not read: {', '.join(names)}: {sentences.absent(reason)}"
+        yield tr("not read: {names}: {reason}", names=listed(names), reason=sentences.absent(reason))
 
 
 def _energy(evidence: Evidence) -> Iterator[str]:
     figures = list(_figures(evidence))
     for row in figures:
         if row.energy is not None:
-            yield f"energy of {printable(row.row)}: {energy_words(row.energy, unit_of(row.precision))}"
+            words = energy_words(row.energy, unit_of(row.precision))
+            yield tr("energy of {row}: {words}", row=printable(row.row), words=words)
     for reason in dict.fromkeys(row.energy_reason for row in figures if row.energy_reason):
-        yield f"energy: not told: {sentences.reason(reason)}"
+        yield tr("energy: not told: {reason}", reason=sentences.reason(reason))
 
 
 def energy_words(energy: Energy, unit: str) -> str:
     """`48.20 GFLOP/J (1.05 kJ in 5 s, by wall meter)`: for information, never a verdict."""
-    rate = format_rate(energy.ops_per_j, unit).removesuffix("S")
-    joules = f"{energy.joules / 1000:.4g} kJ" if energy.joules >= 1000 else f"{energy.joules:.4g} J"
-    return f"{rate}/J ({joules} in {format_seconds(energy.seconds)}, by {printable(energy.source)})"
+    return tr(
+        "{rate}/J ({joules} in {time}, by {source})",
+        rate=format_rate(energy.ops_per_j, unit).removesuffix("S"),
+        joules=f"{energy.joules / 1000:.4g} kJ" if energy.joules >= 1000 else f"{energy.joules:.4g} J",
+        time=format_seconds(energy.seconds),
+        source=printable(energy.source),
+    )

@@ -5,17 +5,16 @@ for a command (or for a report that is made), and nothing in evidence depends on
 """
 
 import gettext
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from importlib import resources
 from typing import Literal, get_args
 
 Language = Literal["en", "zh-TW"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
-_DOMAIN = "bench"
+DOMAIN = "bench"
 _spoken: ContextVar[Language] = ContextVar("language", default="en")
 
 
@@ -24,8 +23,8 @@ def of_environment(environment: Mapping[str, str]) -> Language:
     asked = next(
         (environment[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environment.get(name)), ""
     )
-    # zh_TW.UTF-8, zh_Hant_TW, zh_HK: those written in traditional characters.
-    return "zh-TW" if asked.startswith(("zh_TW", "zh_HK", "zh_Hant")) else "en"
+    # zh_TW.UTF-8, zh_Hant_TW: those written in traditional characters.
+    return "zh-TW" if asked.startswith(("zh_TW", "zh_HK", "zh_MO", "zh_Hant")) else "en"
 
 
 @contextmanager
@@ -48,20 +47,25 @@ def marked(sentence: str) -> str:
     return sentence
 
 
-def tr(sentence: str, **values: object) -> str:
-    """The sentence in the language that is spoken, its {names} filled with `values`."""
+def tr(sentence: str, /, **values: object) -> str:
+    """The sentence in the language that is spoken, its {names} filled with `values`.
+
+    One that no catalogue has (a rule set's own words may be such) is said as it is.
+    """
     said = sentence if spoken() == "en" else _catalogue(spoken()).gettext(sentence)
     return said.format(**values) if values else said
 
 
+def listed(names: Iterable[str]) -> str:
+    """`a, b, c`, with the comma of the language that is spoken."""
+    return tr(", ").join(names)
+
+
 @cache
 def _catalogue(language: Language) -> gettext.NullTranslations:
-    file = (
-        resources.files("bench.report")
-        / "locale"
-        / language.replace("-", "_")
-        / "LC_MESSAGES"
-        / f"{_DOMAIN}.mo"
-    )
-    with file.open("rb") as stream:
+    # Slow to import, and English needs none.
+    from importlib import resources
+
+    folder = resources.files("bench.report") / "locale" / language.replace("-", "_") / "LC_MESSAGES"
+    with (folder / f"{DOMAIN}.mo").open("rb") as stream:
         return gettext.GNUTranslations(stream)

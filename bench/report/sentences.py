@@ -1,413 +1,582 @@
-"""English sentences for every code that evidence and verification carry. The one place they are made.
+"""Sentences for every code that evidence and verification carry. The one place they are made.
 
-A code without a sentence is shown as it is with its numbers; a test sees to it that there is none.
+The tables are English, as the catalogues' keys; the functions say them in the language that is spoken. A code
+without a sentence is shown as it is with its numbers; a test sees to it that there is none.
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 from bench.printable import printable
-from bench.terms import Finding, ItemCondition, Role, Scalar, Unavailable
-from bench.units import scaled
+from bench.report.language import marked, spoken, tr
+from bench.terms import Finding, ItemCondition, Role, RuleSet, Scalar, Unavailable
+from bench.units import format_count, scaled
 
 # Findings, by code. {names} are the finding's numbers: rates come scaled, shares as percentages.
 FINDINGS: Mapping[str, str] = {
     # a row's own
-    "no-shape-runs": "No shape of the ladder could be run: {detail}",
-    "backend-refused": "The backend refused the workload: {detail}",
-    "backend-failed": "The backend failed while it was measured: {detail}",
-    "not-installed": "Not measured, a package is missing: {detail}",
-    "wrong-outputs": "{wrong} of {compared} outputs were wrong before timing: no figure.",
-    "wrong-timed-outputs": "{wrong} of {compared} outputs of timed launches were wrong: no figure.",
-    "opened-outputs-wrong": (
+    "no-shape-runs": marked("No shape of the ladder could be run: {detail}"),
+    "backend-refused": marked("The backend refused the workload: {detail}"),
+    "backend-failed": marked("The backend failed while it was measured: {detail}"),
+    "not-installed": marked("Not measured, a package is missing: {detail}"),
+    "wrong-outputs": marked("{wrong} of {compared} outputs were wrong before timing: no figure."),
+    "wrong-timed-outputs": marked("{wrong} of {compared} outputs of timed launches were wrong: no figure."),
+    "opened-outputs-wrong": marked(
         "Rows of committed outputs were wrong when {opened} of {leaves} were recomputed: no figure."
     ),
-    "wrong-timed-reals": (
+    "wrong-timed-reals": marked(
         "Timed results on real-valued operands err by {error_ppm} ppm, more than the precision allows: "
         "no figure."
     ),
-    "arithmetic-differs": "{asked} was asked for, {measured} was measured: the figure does not count.",
-    "operand-rates-differ": (
+    "arithmetic-differs": marked(
+        "{asked} was asked for, {measured} was measured: the figure does not count."
+    ),
+    "operand-rates-differ": marked(
         "The rate on real-valued operands is {value} times that on exact ones; where it is lower, it is "
         "the figure."
     ),
-    "clocks-disagree": "Two clocks disagree by more than 1 % ({host_ns} ns against {raw_ns} ns): no figure.",
-    "device-clock-disagrees": (
+    "clocks-disagree": marked(
+        "Two clocks disagree by more than 1 % ({host_ns} ns against {raw_ns} ns): no figure."
+    ),
+    "device-clock-disagrees": marked(
         "The device's own clock tells {device_ns} ns of work in {host_ns} ns of the host's: one lies, "
         "no figure."
     ),
-    "device-idle-in-window": (
+    "device-idle-in-window": marked(
         "The device worked for {device_ns} ns of {host_ns} ns: between launches it waited. The figure stands "
         "on the host's time."
     ),
-    "cpu-time-exceeds-elapsed": (
+    "cpu-time-exceeds-elapsed": marked(
         "{cpus} processors gave {cpu_ns} ns of CPU time in {host_ns} ns: the clock cannot be believed, "
         "no figure."
     ),
-    "processors-exceed-elapsed": (
+    "processors-exceed-elapsed": marked(
         "The {cpus} processors were busy or stolen for {share} of the time, by the kernel's own count: "
         "the clock cannot be believed, no figure."
     ),
-    "work-elsewhere": (
+    "work-elsewhere": marked(
         "The process was busy for {share} of the time only: something else than this processor did the "
         "work, no figure."
     ),
-    "processor-waited": (
+    "processor-waited": marked(
         "The process had the processors for {share} of the time only: something kept it waiting."
     ),
-    "fast-algorithm": (
+    "fast-algorithm": marked(
         "{wrong} outputs are inexact within the precision's error: a fast algorithm (Winograd, FFT), shown "
         "in operations of the direct one."
     ),
-    "shapes-without-room": "Shapes not tried for want of memory: {shapes}.",
-    "saturates": "Not measured at full range: {detail}; the saturating row stands for it.",
-    "not-settled": "The rate did not settle in {unsettled} of {visits} visits.",
-    "wide-interval": "The interval is wide, {half_width} of the figure: something made its visits differ.",
-    "rate-fell": (
+    "shapes-without-room": marked("Shapes not tried for want of memory: {shapes}."),
+    "saturates": marked("Not measured at full range: {detail}; the saturating row stands for it."),
+    "not-settled": marked("The rate did not settle in {unsettled} of {visits} visits."),
+    "wide-interval": marked(
+        "The interval is wide, {half_width} of the figure: something made its visits differ."
+    ),
+    "rate-fell": marked(
         "Held under load for {seconds} s the rate fell by {share}, from {first} in the first fifth to {last} "
         "in the last."
     ),
-    "rate-rose": (
+    "rate-rose": marked(
         "Held under load for {seconds} s the rate rose by {share}, from {first} in the first fifth to {last} "
         "in the last."
     ),
-    "row-steal": "The hypervisor took {share} of the processors' time away while this row was measured.",
-    "row-foreign-load": "Other processes used {share} of the processors' time while this row was measured.",
+    "row-steal": marked(
+        "The hypervisor took {share} of the processors' time away while this row was measured."
+    ),
+    "row-foreign-load": marked(
+        "Other processes used {share} of the processors' time while this row was measured."
+    ),
     # the machine's
-    "steal": "The hypervisor took {share} of the processors' time away during the run.",
-    "foreign-load": "Other processes used {share} of the processors' time during the run.",
+    "steal": marked("The hypervisor took {share} of the processors' time away during the run."),
+    "foreign-load": marked("Other processes used {share} of the processors' time during the run."),
     # the process's own inspection
-    "not-inspected": "Facts about the measuring process that are missing or not of their kind: {facts}.",
-    "preloaded-libraries": "Libraries that the system's loader put before all others: {libraries} ({names}).",
-    "library-path-set": "LD_LIBRARY_PATH is set: libraries may come from other folders than the system's.",
-    "customised-interpreter": "The interpreter may run other code than was installed: {by}.",
-    "traced": "While it started the measuring process was watched by {by}.",
-    "timers-modified": "Functions that tell the time are not the original ones: {names}.",
-    "timers-read-otherwise": (
+    "not-inspected": marked(
+        "Facts about the measuring process that are missing or not of their kind: {facts}."
+    ),
+    "preloaded-libraries": marked(
+        "Libraries that the system's loader put before all others: {libraries} ({names})."
+    ),
+    "library-path-set": marked(
+        "LD_LIBRARY_PATH is set: libraries may come from other folders than the system's."
+    ),
+    "customised-interpreter": marked("The interpreter may run other code than was installed: {by}."),
+    "traced": marked("While it started the measuring process was watched by {by}."),
+    "timers-modified": marked("Functions that tell the time are not the original ones: {names}."),
+    "timers-read-otherwise": marked(
         "The interpreter's clock tells a time {off_ns} ns off what the C library or the kernel tells at the "
         "same moment."
     ),
-    "clock-rates-differ": "Two of the machine's clocks run at different rates, {share} apart.",
-    "clock-source-unusual": (
+    "clock-rates-differ": marked("Two of the machine's clocks run at different rates, {share} apart."),
+    "clock-source-unusual": marked(
         "The system takes its time from {source}, which is slow to read or counts coarsely; it does so when "
         "it distrusts the processor's counter."
     ),
-    "no-vdso": (
+    "no-vdso": marked(
         "The kernel's fast way to read its clock is not there: each reading is a system call, as under some "
         "tracers and sandboxes."
     ),
-    "harness-files-differ": "Files of the program that are not as its wheel has them: {files}.",
-    "libraries-unread": "Loaded libraries that could not be read, and have no digest: {libraries} ({names}).",
+    "harness-files-differ": marked("Files of the program that are not as its wheel has them: {files}."),
+    "libraries-unread": marked(
+        "Loaded libraries that could not be read, and have no digest: {libraries} ({names})."
+    ),
     # the judge's
-    "no-declared-figure": "No profile matches this device's name; nothing is assumed about it.",
-    "declared-not-verified": "The declared figure {declared} was not re-read at its source.",
-    "reference-not-verified": "The reference measurement {reference} was not re-read at its source.",
-    "delivered-above-ceiling": "Delivered {delivered} exceeds the ceiling {ceiling}: implausible.",
-    "claim-above-ceiling": "The claim {claimed} exceeds what this device can do, {ceiling}.",
-    "claim-probably-sparse": (
+    "no-declared-figure": marked("No profile matches this device's name; nothing is assumed about it."),
+    "declared-not-verified": marked("The declared figure {declared} was not re-read at its source."),
+    "reference-not-verified": marked("The reference measurement {reference} was not re-read at its source."),
+    "delivered-above-ceiling": marked("Delivered {delivered} exceeds the ceiling {ceiling}: implausible."),
+    "claim-above-ceiling": marked("The claim {claimed} exceeds what this device can do, {ceiling}."),
+    "claim-probably-sparse": marked(
         "The claim {claimed} is {ratio} times the dense figure {dense}: probably the sparse one."
     ),
     # about a model's files
-    "index-size-differs": (
+    "index-size-differs": marked(
         "The index states {stated} bytes of tensors, the files hold {stored}: index and files are not of one "
         "making."
     ),
-    "other-files-beside": "Other models' files lie beside these and were not counted: {files}.",
-    "statement-not-understood": "A configuration file could not be understood; nothing was taken from it.",
-    "adapter-not-a-model": (
+    "other-files-beside": marked("Other models' files lie beside these and were not counted: {files}."),
+    "statement-not-understood": marked(
+        "A configuration file could not be understood; nothing was taken from it."
+    ),
+    "adapter-not-a-model": marked(
         "These are adapters (LoRA and their like): they change a model, and are none. Count the model itself."
     ),
-    "no-parameters": "No tensor in it is a trained weight.",
-    "packed-width-open": (
+    "no-parameters": marked("No tensor in it is a trained weight."),
+    "packed-width-open": marked(
         "The bits of a packed weight are neither stated nor told by the shapes; the lower figure takes 8 "
         "where 4 are possible: {parameters} parameters in doubt."
     ),
-    "integers-unexplained": (
+    "integers-unexplained": marked(
         "{parameters} integers lie in matrices without the scales of quantised weights; the lower figure "
         "leaves them out."
     ),
-    "constant-tensors": (
+    "constant-tensors": marked(
         "Tensors with {parameters} parameters held one value throughout the blocks that were looked at; the "
         "lower figure leaves them out."
     ),
-    "repeated-tensors": (
+    "repeated-tensors": marked(
         "Tensors with {parameters} parameters held the same bytes as others where they were looked at; the "
         "lower figure leaves them out."
     ),
-    "low-entropy": "A block has {bits} bits of entropy a byte: hardly anything stands in it.",
-    "experts-not-stated": (
+    "low-entropy": marked("A block has {bits} bits of entropy a byte: hardly anything stands in it."),
+    "experts-not-stated": marked(
         "It has experts, and no configuration says how many and how many a token uses: active parameters are "
         "not told."
     ),
-    "experts-differ": (
+    "experts-differ": marked(
         "The files hold not as many experts as the configuration states: active parameters are not told."
     ),
-    "cpu-not-npu": "A processor reached {limit}; that says nothing about an NPU.",
+    "cpu-not-npu": marked("A processor reached {limit}; that says nothing about an NPU."),
 }
 
 # Reasons beside a word of the verdict, or beside a row that does not count.
 REASONS: Mapping[str, str] = {
-    "too-few-visits": "fewer than five visits",
-    "not-checked": "outputs not checked on every operand set",
-    "accumulator-unseen": "8-bit output: the accumulator is not seen",
-    "saturating-operands": "operands kept within 6 bits, where nothing saturates",
-    "fast-algorithm": "not the direct algorithm",
-    "clock-not-measured": "clock not measured",
-    "no-figure": "there is no figure",
-    "microarchitecture-unknown": "no profile of this processor's microarchitecture",
-    "no-instruction-known": "no instruction of this precision is known on this processor",
-    "may-hide-wider-cores": "a virtual machine may stand on wider cores than it shows",
-    "quota-below-affinity": "a quota lets the work move among more CPUs than the clock was measured on",
-    "chain-refused": "the chain of dependent multiplications cannot be run",
-    "not-installed": "numba is not installed: pip install 'compute-evidence[clock]'",
-    "no-windows": "no window was counted",
-    "no-energy-counter": "no counter of energy can be read here",
-    "energy-not-covered": "the counter's readings do not cover the windows",
-    "energy-too-coarse": "the counter moves too seldom for the windows",
-    "bandwidth-not-measured": "bandwidth not measured",
-    "sparse": "counts sparse operations; dense ones are measured",
-    "precision-unstated": "source does not say in which precision",
-    "precision-unknown": "a format that is not compared here",
-    "sum-of-engines": "adds up several engines; one device was measured",
-    "other-engine": "names another kind of engine than this device",
-    "own-documents-differ": "the vendor's own documents differ",
-    "precision-not-measured": "precision not measured",
-    "above-ceiling": "above what the device can do",
-    "nobody-measured-it": "no sourced measurement of this device is known",
-    "interval-crosses": "the interval lies on both sides",
-    "density-unstated": "source does not say whether dense or sparse",
-    "route": "this route may not reach what the device can",
-    "typed-claim": "typed, no source was read",
-    "precision-not-declared": "profile declares none in this precision",
-    "no-declared-figure": "no profile matches this device",
-    "declarations-differ": "dated figures lie on both sides",
-    "not-measured-at-once": "not all accelerators measured at once",
-    "kind-not-named": "the rule names another kind of device",
-    "quick": "smoke test, decides nothing",
-    "assurance-below-minimum": "rule set asks for a higher assurance level",
+    "too-few-visits": marked("fewer than five visits"),
+    "not-checked": marked("outputs not checked on every operand set"),
+    "accumulator-unseen": marked("8-bit output: the accumulator is not seen"),
+    "saturating-operands": marked("operands kept within 6 bits, where nothing saturates"),
+    "fast-algorithm": marked("not the direct algorithm"),
+    "clock-not-measured": marked("clock not measured"),
+    "no-figure": marked("there is no figure"),
+    "microarchitecture-unknown": marked("no profile of this processor's microarchitecture"),
+    "no-instruction-known": marked("no instruction of this precision is known on this processor"),
+    "may-hide-wider-cores": marked("a virtual machine may stand on wider cores than it shows"),
+    "quota-below-affinity": marked(
+        "a quota lets the work move among more CPUs than the clock was measured on"
+    ),
+    "chain-refused": marked("the chain of dependent multiplications cannot be run"),
+    "not-installed": marked("numba is not installed: pip install 'compute-evidence[clock]'"),
+    "no-windows": marked("no window was counted"),
+    "no-energy-counter": marked("no counter of energy can be read here"),
+    "energy-not-covered": marked("the counter's readings do not cover the windows"),
+    "energy-too-coarse": marked("the counter moves too seldom for the windows"),
+    "bandwidth-not-measured": marked("bandwidth not measured"),
+    "sparse": marked("counts sparse operations; dense ones are measured"),
+    "precision-unstated": marked("source does not say in which precision"),
+    "precision-unknown": marked("a format that is not compared here"),
+    "sum-of-engines": marked("adds up several engines; one device was measured"),
+    "other-engine": marked("names another kind of engine than this device"),
+    "own-documents-differ": marked("the vendor's own documents differ"),
+    "precision-not-measured": marked("precision not measured"),
+    "above-ceiling": marked("above what the device can do"),
+    "nobody-measured-it": marked("no sourced measurement of this device is known"),
+    "interval-crosses": marked("the interval lies on both sides"),
+    "density-unstated": marked("source does not say whether dense or sparse"),
+    "route": marked("this route may not reach what the device can"),
+    "typed-claim": marked("typed, no source was read"),
+    "precision-not-declared": marked("profile declares none in this precision"),
+    "no-declared-figure": marked("no profile matches this device"),
+    "declarations-differ": marked("dated figures lie on both sides"),
+    "not-measured-at-once": marked("not all accelerators measured at once"),
+    "kind-not-named": marked("the rule names another kind of device"),
+    "quick": marked("smoke test, decides nothing"),
+    "assurance-below-minimum": marked("rule set asks for a higher assurance level"),
     # why parameters are in doubt
-    "packed-width-open": "packed, and the bits of a weight are not told",
-    "integers-unexplained": "integers in matrices that no scheme explains",
-    "constant-tensors": "one value throughout",
-    "repeated-tensors": "the same bytes as others",
+    "packed-width-open": marked("packed, and the bits of a weight are not told"),
+    "integers-unexplained": marked("integers in matrices that no scheme explains"),
+    "constant-tensors": marked("one value throughout"),
+    "repeated-tensors": marked("the same bytes as others"),
 }
 
 # Why something that stands beside the figures is not there.
 BESIDE: Mapping[str, str] = {
-    "no-memory": "not enough memory for it",
-    "too-slow": "not measured: it takes longer than the time that was left",
-    "wrong-outputs": "its results were wrong",
-    "backend-failed": "the backend failed",
-    "backend-refused": "not measured: the backend refuses it",
-    "one-thread-only": "the row runs on one thread already",
-    "one-cpu-only": "the process may run on one CPU only",
-    "one-backend": "no row of another backend was measured",
-    "caches-unknown": "the machine does not say how large its caches are",
-    "not-permitted": "the system does not let this process choose its CPU",
-    "no-exact-window": "no window ended with a launch on exact operands",
-    "outputs-differ": "rows of them were wrong",
-    "rounded-otherwise": "the device rounds its 8-bit outputs its own way",
+    "no-memory": marked("not enough memory for it"),
+    "too-slow": marked("not measured: it takes longer than the time that was left"),
+    "wrong-outputs": marked("its results were wrong"),
+    "backend-failed": marked("the backend failed"),
+    "backend-refused": marked("not measured: the backend refuses it"),
+    "one-thread-only": marked("the row runs on one thread already"),
+    "one-cpu-only": marked("the process may run on one CPU only"),
+    "one-backend": marked("no row of another backend was measured"),
+    "caches-unknown": marked("the machine does not say how large its caches are"),
+    "not-permitted": marked("the system does not let this process choose its CPU"),
+    "no-exact-window": marked("no window ended with a launch on exact operands"),
+    "outputs-differ": marked("rows of them were wrong"),
+    "rounded-otherwise": marked("the device rounds its 8-bit outputs its own way"),
 }
 
 # What a level of assurance says; of A2 and A3 no report exists yet.
 ASSURANCE: Mapping[str, str] = {
-    "A0": "an accountable statement, not a proof",
-    "A1": "fresh, for one auditor's challenge, and the opened products were computed",
+    "A0": marked("an accountable statement, not a proof"),
+    "A1": marked("fresh, for one auditor's challenge, and the opened products were computed"),
 }
 
 # What a report does not show, by code (evidence: doesNotShow).
 DOES_NOT_SHOW: Mapping[str, str] = {
-    "no-challenge": "that it is fresh: no auditor's challenge went into it",
-    "challenge-not-given": "that it is fresh: the challenge that it answers was not at hand",
-    "signer-is-the-machine": "who signed it, beyond the key: whoever holds the key can sign anything",
-    "software-cannot-prove-itself": "that the program was the published one: none proves itself",
-    "devices-not-counted": "that one device did the work: software cannot see a remote or an extra one",
-    "outputs-not-opened": "to others that the work was done: this machine alone checked the outputs",
-    "launches-not-committed": "that every launch did its work: those at the end of two windows are committed",
-    "time-by-own-clock": "the rate on any clock but the machine's own",
+    "no-challenge": marked("that it is fresh: no auditor's challenge went into it"),
+    "challenge-not-given": marked("that it is fresh: the challenge that it answers was not at hand"),
+    "signer-is-the-machine": marked("who signed it, beyond the key: whoever holds the key can sign anything"),
+    "software-cannot-prove-itself": marked("that the program was the published one: none proves itself"),
+    "devices-not-counted": marked(
+        "that one device did the work: software cannot see a remote or an extra one"
+    ),
+    "outputs-not-opened": marked("to others that the work was done: this machine alone checked the outputs"),
+    "launches-not-committed": marked(
+        "that every launch did its work: those at the end of two windows are committed"
+    ),
+    "time-by-own-clock": marked("the rate on any clock but the machine's own"),
+    "case-is-stated": marked("what the case says: it was stated by whoever ran it, and not measured"),
     # a count of parameters
-    "weights-not-judged": "that the weights were trained or are of use: noise cannot be told from training",
-    "model-in-use": "that a product or service uses this model",
-    "files-only-sampled": "what the files hold beyond headers and drawn blocks: --digest full reads all",
-    "language-model": "that it is a language model: architecture and card are the vendor's words",
-    "nothing-counted": "any count: of a hosted service there are documents only",
-    "other-conditions": "the items' other conditions, which are not parameters",
+    "weights-not-judged": marked(
+        "that the weights were trained or are of use: noise cannot be told from training"
+    ),
+    "model-in-use": marked("that a product or service uses this model"),
+    "files-only-sampled": marked(
+        "what the files hold beyond headers and drawn blocks: --digest full reads all"
+    ),
+    "language-model": marked("that it is a language model: architecture and card are the vendor's words"),
+    "nothing-counted": marked("any count: of a hosted service there are documents only"),
+    "other-conditions": marked("the items' other conditions, which are not parameters"),
 }
 
 # What tensors are for.
 ROLES: Mapping[Role, str] = {
-    "weight": "weights",
-    "embedding": "embeddings",
-    "head": "output head",
-    "expert": "experts",
-    "adapter": "adapters",
-    "scale": "scales of quantised weights",
-    "zero-point": "zero points of quantised weights",
-    "index": "order of packed weights",
-    "rotary": "rotary tables",
-    "buffer": "buffers",
-    "optimizer": "optimizer states",
-    "copy": "copies of weights that are counted already",
-    "constant": "constants of the graph",
-    "unexplained": "unexplained integers",
+    "weight": marked("weights"),
+    "embedding": marked("embeddings"),
+    "head": marked("output head"),
+    "expert": marked("experts"),
+    "adapter": marked("adapters"),
+    "scale": marked("scales of quantised weights"),
+    "zero-point": marked("zero points of quantised weights"),
+    "index": marked("order of packed weights"),
+    "rotary": marked("rotary tables"),
+    "buffer": marked("buffers"),
+    "optimizer": marked("optimizer states"),
+    "copy": marked("copies of weights that are counted already"),
+    "constant": marked("constants of the graph"),
+    "unexplained": marked("unexplained integers"),
 }
 
 # How an item takes a number of parameters.
 CONDITIONS: Mapping[ItemCondition, str] = {
-    "uses": "uses a model of",
-    "assists": "works with a model of",
-    "supports": "supports models of",
-    "one-of-several": "one of several ways in: a model of",
+    "uses": marked("uses a model of"),
+    "assists": marked("works with a model of"),
+    "supports": marked("supports models of"),
+    "one-of-several": marked("one of several ways in: a model of"),
 }
 
 # Answers to an item that are no plain yes or no.
 ITEM_ANSWERS: Mapping[str, str] = {
-    "documents-only": "no file can show it; technical documents are what it is reviewed by",
-    "one-of-several": "the item has other ways in, so that the count alone decides neither way",
-    "inconclusive": "the limit lies between the two figures",
+    "documents-only": marked("no file can show it; technical documents are what it is reviewed by"),
+    "one-of-several": marked("the item has other ways in, so that the count alone decides neither way"),
+    "inconclusive": marked("the limit lies between the two figures"),
 }
 
 # Steps of `bench verify`, by what they found.
 STEPS: Mapping[str, str] = {
-    "read": "{bytes} bytes, within limits",
-    "envelope": "strict DSSE envelope, report {report}, {signatures} signature(s)",
-    "signed": "signed by {who}",
-    "signed-stamped": "signed by {who}; {authority} saw the signature at {at}",
-    "signed-stamp-unchecked": "signed by {who}; the time stamp beside it is not checked: no root is pinned",
-    "signed-stamp-of-others": (
+    "read": marked("{bytes} bytes, within limits"),
+    "envelope": marked("strict DSSE envelope, report {report}, {signatures} signature(s)"),
+    "signed": marked("signed by {who}"),
+    "signed-stamped": marked("signed by {who}; {authority} saw the signature at {at}"),
+    "signed-stamp-unchecked": marked(
+        "signed by {who}; the time stamp beside it is not checked: no root is pinned"
+    ),
+    "signed-stamp-of-others": marked(
         "signed by {who}; the time stamp beside it is for a first signature of somebody who is not trusted"
     ),
-    "signed-by-self-stamp-of-others": (
+    "signed-by-self-stamp-of-others": marked(
         "unchanged since it was signed by {who}; that says nothing about by whom. The time stamp beside it "
         "is for a first signature of somebody who is not trusted"
     ),
-    "signed-by-self": "unchanged since it was signed by {who}; that says nothing about by whom",
-    "signed-by-self-stamped": (
+    "signed-by-self": marked("unchanged since it was signed by {who}; that says nothing about by whom"),
+    "signed-by-self-stamped": marked(
         "unchanged since it was signed by {who}, as {authority} saw at {at}; that says nothing about by whom"
     ),
-    "signed-by-self-stamp-unchecked": (
+    "signed-by-self-stamp-unchecked": marked(
         "unchanged since it was signed by {who}; that says nothing about by whom. The time stamp beside it "
         "is not checked: no root is pinned"
     ),
-    "decoded": "compute evidence, format {format}, made {created}",
-    "decoded-model": "count of a model's parameters, format {format}, made {created}",
-    "rules-and-names": "rule set {rules} and table of tensor names are the shipped ones; status: {status}",
-    "recounted": "the count follows from {tensors} tensors of {groups} kinds",
-    "nothing-to-count": "a hosted service: nothing was counted",
-    "no-model-files": "a hosted service: no files",
-    "model-not-at-hand": "its {files} file(s) were not at hand: --model PATH reads them again",
-    "model-read-full": "{files} file(s) read again: the same bytes, and the same tensors",
-    "model-read-sampled": "{files} file(s) read again: the same headers and drawn blocks, the same tensors",
-    "rules": "rule set {rules} and profiles are the shipped ones; status: {status}",
-    "no-challenge": "no challenge",
-    "challenge-not-given": (
+    "decoded": marked("compute evidence, format {format}, made {created}"),
+    "decoded-model": marked("count of a model's parameters, format {format}, made {created}"),
+    "rules-and-names": marked(
+        "rule set {rules} and table of tensor names are the shipped ones; status: {status}"
+    ),
+    "recounted": marked("the count follows from {tensors} tensors of {groups} kinds"),
+    "nothing-to-count": marked("a hosted service: nothing was counted"),
+    "no-model-files": marked("a hosted service: no files"),
+    "model-not-at-hand": marked("its {files} file(s) were not at hand: --model PATH reads them again"),
+    "model-read-full": marked("{files} file(s) read again: the same bytes, and the same tensors"),
+    "model-read-sampled": marked(
+        "{files} file(s) read again: the same headers and drawn blocks, the same tensors"
+    ),
+    "rules": marked("rule set {rules} and profiles are the shipped ones; status: {status}"),
+    "no-challenge": marked("no challenge"),
+    "challenge-not-given": marked(
         "it says that it answers a challenge, which was not given: nothing here shows that it is fresh "
         "(--challenge FILE)"
     ),
-    "challenge": "answers challenge {challenge} of {auditor} to {vendor}, open until {expires}, not used up",
-    "challenge-used": "answers challenge {challenge} of {auditor} to {vendor}, which this report has used up",
-    "challenge-unknown-here": (
+    "challenge": marked(
+        "answers challenge {challenge} of {auditor} to {vendor}, open until {expires}, not used up"
+    ),
+    "challenge-used": marked(
+        "answers challenge {challenge} of {auditor} to {vendor}, which this report has used up"
+    ),
+    "challenge-unknown-here": marked(
         "answers challenge {challenge} of {auditor} to {vendor}, open until {expires}; it stands in no "
         "ledger here, so that a second use would not be seen"
     ),
-    "recomputed": "counts and figures of {rows} rows follow from {samples} samples",
-    "no-openings": "no outputs opened",
-    "none-opened": "no outputs could be opened of {of} rows behind figures",
-    "opened": (
+    "recomputed": marked("counts and figures of {rows} rows follow from {samples} samples"),
+    "no-openings": marked("no outputs opened"),
+    "none-opened": marked("no outputs could be opened of {of} rows behind figures"),
+    "opened": marked(
         "{opened} rows of outputs computed anew for {rows} of {of} figures: leaving out {left_out} of the "
         "committed rows is caught with {confidence}, after 2^64 tries at hiding it"
     ),
-    "verdict": "the verdict follows, by method {method}",
-    "plausible": "times in order, {age_days} days old",
-    "plausible-other-files": (
+    "verdict": marked("the verdict follows, by method {method}"),
+    "plausible": marked("times in order, {age_days} days old"),
+    "plausible-other-files": marked(
         "times in order, {age_days} days old; {files} files of the harness differ from this version's"
     ),
 }
 
 # Why a device or a family cannot be had.
 UNAVAILABLE: Mapping[str, str] = {
-    "no-nvml": "NVIDIA's management library is not installed",
-    "no-driver": "the NVIDIA driver is not loaded",
-    "driver-mismatch": "driver and library differ in version; restart the machine or reload the driver",
-    "no-device": "the driver sees no GPU",
-    "gpu-lost": "the GPU does not answer",
-    "not-permitted": "this user may not ask",
-    "not-supported": "NVIDIA's management library does not support the question",
-    "old-driver": "the NVIDIA driver is too old for the question",
-    "nvml-error": "NVIDIA's management library failed",
-    "no-onnxruntime": "ONNX Runtime is not installed",
-    "two-onnxruntimes": "several distributions overwrote onnxruntime",
-    "broken-onnxruntime": "ONNX Runtime does not import",
-    "hollow-onnxruntime": "the folder of ONNX Runtime is empty, left by an uninstall",
-    "old-onnxruntime": "this ONNX Runtime cannot list devices",
-    "no-ep-device": "installed, but it offers no device",
-    "no-cpuinfo": "the processor cannot be read; measuring is for Linux",
+    "no-nvml": marked("NVIDIA's management library is not installed"),
+    "no-driver": marked("the NVIDIA driver is not loaded"),
+    "driver-mismatch": marked(
+        "driver and library differ in version; restart the machine or reload the driver"
+    ),
+    "no-device": marked("the driver sees no GPU"),
+    "gpu-lost": marked("the GPU does not answer"),
+    "not-permitted": marked("this user may not ask"),
+    "not-supported": marked("NVIDIA's management library does not support the question"),
+    "old-driver": marked("the NVIDIA driver is too old for the question"),
+    "nvml-error": marked("NVIDIA's management library failed"),
+    "no-onnxruntime": marked("ONNX Runtime is not installed"),
+    "two-onnxruntimes": marked("several distributions overwrote onnxruntime"),
+    "broken-onnxruntime": marked("ONNX Runtime does not import"),
+    "hollow-onnxruntime": marked("the folder of ONNX Runtime is empty, left by an uninstall"),
+    "old-onnxruntime": marked("this ONNX Runtime cannot list devices"),
+    "no-ep-device": marked("installed, but it offers no device"),
+    "no-cpuinfo": marked("the processor cannot be read; measuring is for Linux"),
 }
 
 # Why a fact about a device or the machine is not known.
 ABSENT: Mapping[str, str] = {
-    "no-file": "the system has no file that says it",
-    "no-line": "the system's file has no line for it",
-    "no-clock": "the system has no such clock",
-    "no-cgroup": "no control groups here",
-    "no-limit": "no limit is set",
-    "none-known": "none of those that this bench knows",
-    "none-seen": "no sign of one",
-    "empty": "the system's file is empty",
-    "not-permitted": "this user may not read it",
-    "not-readable": "the system's file cannot be read",
-    "not-understood": "the system's file says something else",
-    "not-told": "the system does not say",
-    "not-supported": "the device does not support the question",
-    "not-installed": "the package is not installed",
-    "old-driver": "the driver is too old for the question",
-    "gpu-lost": "the GPU does not answer",
-    "nvml-error": "NVIDIA's management library failed",
-    "other-system": "asked on Linux only",
-    "no-other-reading": "the clock cannot be read another way here",
-    "clock-stands-still": "the clock stands still",
-    "old-python": "this version of Python cannot tell",
-    "not-from-a-wheel": "the program runs from its sources and not from a wheel",
-    "deleted": "the file was deleted or replaced after it was loaded",
+    "no-file": marked("the system has no file that says it"),
+    "no-line": marked("the system's file has no line for it"),
+    "no-clock": marked("the system has no such clock"),
+    "no-cgroup": marked("no control groups here"),
+    "no-limit": marked("no limit is set"),
+    "none-known": marked("none of those that this bench knows"),
+    "none-seen": marked("no sign of one"),
+    "empty": marked("the system's file is empty"),
+    "not-permitted": marked("this user may not read it"),
+    "not-readable": marked("the system's file cannot be read"),
+    "not-understood": marked("the system's file says something else"),
+    "not-told": marked("the system does not say"),
+    "not-supported": marked("the device does not support the question"),
+    "not-installed": marked("the package is not installed"),
+    "old-driver": marked("the driver is too old for the question"),
+    "gpu-lost": marked("the GPU does not answer"),
+    "nvml-error": marked("NVIDIA's management library failed"),
+    "other-system": marked("asked on Linux only"),
+    "no-other-reading": marked("the clock cannot be read another way here"),
+    "clock-stands-still": marked("the clock stands still"),
+    "old-python": marked("this version of Python cannot tell"),
+    "not-from-a-wheel": marked("the program runs from its sources and not from a wheel"),
+    "deleted": marked("the file was deleted or replaced after it was loaded"),
 }
+
+# The words of answers, which stand as codes in evidence and in JSON.
+ANSWERS: Mapping[str, str] = {
+    "borne-out": marked("borne out"),
+    "not-borne-out": marked("not borne out"),
+    "no-reference": marked("no reference"),
+    "not-demonstrated": marked("not demonstrated"),
+    "not-comparable": marked("not comparable"),
+    "contradicted": marked("contradicted"),
+    "implausible": marked("implausible"),
+    "inconclusive": marked("inconclusive"),
+    "smoke-test": marked("smoke test"),
+    "threshold-met": marked("threshold met"),
+    "threshold-not-met": marked("threshold not met"),
+    "stated-only": marked("stated only"),
+    # about a model's parameters
+    "met": marked("met"),
+    "not-met": marked("not met"),
+    "none": marked("none"),
+    "one-of-several": marked("one of several"),
+    "documents-only": marked("documents only"),
+    "more-than-claimed": marked("more than claimed"),
+}
+
+# How an answer weighs for whom it is about, which is also seen by a mark and a colour.
+Weight = Literal["good", "bad", "open"]
+_GOOD = {"threshold-met", "borne-out", "met"}
+_BAD = {
+    *("threshold-not-met", "not-borne-out", "contradicted", "implausible"),
+    *("not-met", "not-demonstrated"),
+}
+
+# What a finding is about, where that is no row and no device.
+SUBJECTS: Mapping[str, str] = {
+    "machine": marked("machine"),
+    "model": marked("model"),
+    "files": marked("files"),
+}
+
+# What bounds a row's rate, and by which figure a rule decides.
+BOUNDS: Mapping[str, str] = {"compute": marked("compute"), "memory": marked("memory")}
+DECIDED_BY: Mapping[str, str] = {"declared": marked("declared"), "delivered": marked("delivered")}
 
 _RATES = {"first", "last", "declared", "reference", "delivered", "ceiling", "claimed", "dense", "limit"}
 _SHARES = {"share", "half_width", "left_out", "confidence"}
+
+
+# Counts are told in Chinese by ten thousands, which no catalogue can make of the English words.
+_MYRIADS = ((10**12, "兆"), (10**8, "億"), (10**4, "萬"))
 
 
 def finding(found: Finding) -> str:
     return sentence(FINDINGS, found.code, found.numbers)
 
 
+def subject(name: str) -> str:
+    return _said(SUBJECTS, name)
+
+
 def reason(code: str) -> str:
     """Beside a word of the verdict or a row; a row's failure is told among the findings."""
-    return REASONS.get(code) or ("see the findings" if code in FINDINGS else printable(code))
+    if code in REASONS:
+        return tr(REASONS[code])
+    return tr("see the findings") if code in FINDINGS else printable(code)
 
 
 def beside(code: str) -> str:
-    return BESIDE.get(code) or printable(code)
+    return _said(BESIDE, code)
 
 
 def absent(code: str) -> str:
-    return ABSENT.get(code) or printable(code)
+    return _said(ABSENT, code)
+
+
+def assurance(level: str) -> str:
+    return _said(ASSURANCE, level)
+
+
+def does_not_show(code: str) -> str:
+    return _said(DOES_NOT_SHOW, code)
+
+
+def role(name: Role) -> str:
+    return tr(ROLES[name])
+
+
+def condition(name: ItemCondition) -> str:
+    return tr(CONDITIONS[name])
+
+
+def bound(name: str) -> str:
+    return _said(BOUNDS, name)
+
+
+def decided_by(name: str) -> str:
+    return _said(DECIDED_BY, name)
+
+
+def item_answer(word: str) -> str | None:
+    """What an answer to an item means, where it is no plain yes or no."""
+    return tr(ITEM_ANSWERS[word]) if word in ITEM_ANSWERS else None
+
+
+def answer(word: str) -> str:
+    """A word of the verdict as a table gives it: its code, which evidence has, and how that reads."""
+    if spoken() == "en":
+        return printable(word)
+    return tr("{reading} ({code})", reading=reading(word), code=printable(word))
+
+
+def reading(word: str) -> str:
+    """A word of the verdict as a sentence has it: `threshold met`."""
+    return _said(ANSWERS, word)
+
+
+def weight(word: str) -> Weight:
+    """Whether a word of the verdict says yes, says no, or leaves it open."""
+    return "good" if word in _GOOD else "bad" if word in _BAD else "open"
+
+
+def title(rules: RuleSet, name: str) -> str:
+    """What a rule set's tier or item is called: its id, in Chinese its title as the rule has it."""
+    if spoken() == "en":
+        return printable(name)
+    titles = {tier.id: tier.title_zh for tier in rules.tiers} | {
+        item.id: item.title_zh for item in rules.items
+    }
+    return printable(titles.get(name, name))
+
+
+def number(count: int) -> str:
+    """Three significant digits in words: `8.03 billion`, `80.3 億`."""
+    if spoken() == "en":
+        return format_count(count)
+    for scale, word in _MYRIADS:
+        if count >= scale:
+            return f"{float(f'{count / scale:.3g}'):g} {word}"
+    return f"{count:,}"
 
 
 def unavailable(reason: Unavailable) -> str:
-    words = UNAVAILABLE.get(reason.code, reason.code)
-    return f"{words}: {reason.detail}" if reason.detail else words
+    words = _said(UNAVAILABLE, reason.code)
+    return tr("{words}: {detail}", words=words, detail=reason.detail) if reason.detail else words
 
 
 def sentence(table: Mapping[str, str], code: str, numbers: Mapping[str, Scalar]) -> str:
     """The sentence for a code, or the code with its numbers where there is none."""
     shown = {name: _shown(name, value) for name, value in numbers.items()}
     try:
-        return table[code].format(**shown)
+        return tr(table[code]).format(**shown)
     except KeyError:
         return " ".join([code, *(f"{name}={value}" for name, value in shown.items())])
 
 
+def _said(table: Mapping[str, str], code: str) -> str:
+    return tr(table[code]) if code in table else printable(code)
+
+
 def _shown(name: str, value: Scalar) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
+        # The status is a rule set's own words, which the catalogues have.
+        return tr(str(value)) if name == "status" and value else str(value)
     if name in _RATES:
         number, prefix = scaled(value, "TOPS")
         return f"{number:.4g} {prefix.removesuffix('OPS')}op/s"

@@ -3,13 +3,16 @@
 import math
 
 from rich.console import Console
+from rich.table import Table
 
 from bench.printable import printable
-from bench.report import sentences
+from bench.report import bars, case, dates, sentences
 from bench.report.beside import beside, percent, plain, unit_of
 from bench.report.findings import findings, limits
+from bench.report.language import listed, marked, tr
 from bench.terms import (
     BorneOut,
+    Case,
     Declaration,
     Delivered,
     Device,
@@ -21,7 +24,26 @@ from bench.terms import (
     Threshold,
     Verdict,
 )
-from bench.units import TERA, format_count, format_rate
+from bench.units import TERA, format_rate
+
+# What a run was, by its mode and whether it was interrupted.
+MODES = {
+    ("default", False): marked("measurement"),
+    ("default", True): marked("measurement, interrupted"),
+    ("quick", False): marked("smoke test: it decides nothing"),
+    ("quick", True): marked("smoke test: it decides nothing, interrupted"),
+}
+
+_SCOPES = {"system": marked("system"), "device": marked("device")}
+
+# Two texts of a case, and the words around them.
+_LONGEST_STATED = 600
+
+# How an answer is coloured on a terminal, which its mark and its word say too.
+_COLOURS: dict[sentences.Weight, str] = {"good": "green", "bad": "red", "open": "yellow"}
+
+# Cells of a bar: with its ends, and the scale beside it, it fits 80 columns.
+_BAR = 50
 
 # Columns from which on each row's share of its ceiling has room; the figures' own stand further down.
 _WIDE_ENOUGH = 100
@@ -30,13 +52,18 @@ _WIDE_ENOUGH = 100
 def report(console: Console, evidence: Evidence, rules: RuleSet, number: str) -> None:
     """Everything a reader of the terminal needs, from verified values only."""
     _head(console, evidence, number)
+    _verdict(console, evidence, rules)
+    _case(console, evidence.case)
     _rows(console, evidence)
     _thresholds(console, evidence.verdict, rules)
     _declared(console, evidence)
     beside(console, evidence)
     findings(console, evidence.verdict.findings)
-    words = sentences.ASSURANCE.get(evidence.assurance, "")
-    heading = f"Assurance {printable(evidence.assurance)}: {words}. It does not show"
+    heading = tr(
+        "Assurance {level}: {words}. It does not show",
+        level=printable(evidence.assurance),
+        words=sentences.assurance(evidence.assurance),
+    )
     limits(console, heading, evidence.does_not_show)
 
 
@@ -58,13 +85,84 @@ def shape_text(shape: Shape) -> str:
 
 
 def _head(console: Console, evidence: Evidence, number: str) -> None:
-    mode = "smoke test: it decides nothing" if evidence.mode == "quick" else "measurement"
-    state = ", interrupted" if evidence.interrupted else ""
-    console.print(f"Report {number} · {printable(evidence.created)} · {mode}{state}", style="bold")
+    head = tr(
+        "Report {number} · {created} · {kind}",
+        number=number,
+        created=printable(evidence.created),
+        kind=tr(MODES[evidence.mode, evidence.interrupted]),
+    )
+    console.print(head, style="bold")
+    console.print(dates.both(evidence.created))
     for device in evidence.devices:
-        console.print(f"{printable(device.selector)}: {device_line(device)}")
+        console.print(tr("{subject}: {words}", subject=printable(device.selector), words=device_line(device)))
     if evidence.asked:
-        console.print(f"asked for: {', '.join(printable(name) for name in evidence.asked)}")
+        console.print(tr("asked for: {names}", names=listed(printable(name) for name in evidence.asked)))
+    console.print()
+
+
+def _verdict(console: Console, evidence: Evidence, rules: RuleSet) -> None:
+    """The answer to each tier, the figures that it is about, and what was delivered drawn against them."""
+    if not evidence.verdict.thresholds:
+        return
+    heading = tr(
+        "Verdict on {rules}, by the {which} figure",
+        rules=rules.id,
+        which=sentences.decided_by(rules.decided_by),
+    )
+    console.print(heading, style="bold")
+    shapes = bars.glyphs(console.encoding)
+    for row in evidence.verdict.thresholds:
+        # One device was named above, and its name would not fit.
+        tier = sentences.title(rules, row.tier) if len(evidence.devices) == 1 else _tier(rules, row)
+        reason = row.declared_reason if rules.decided_by == "declared" else row.delivered_reason
+        answer = tr(
+            "{answer}: {tier}, {threshold}",
+            answer=_worded(row.headline, reason),
+            tier=tier,
+            threshold=f"{format_rate(row.limit, unit_of(row.precision))} {printable(row.precision)}",
+        )
+        weight = sentences.weight(row.headline)
+        console.print(f"{shapes.marks[weight]} {answer}", style=f"bold {_COLOURS[weight]}")
+        _drawn(console, row, shapes, _COLOURS[weight])
+    legend = tr(
+        "bars: {fill} delivered, {declared} declared, {threshold} threshold",
+        fill=shapes.fills[-1],
+        declared=shapes.declared,
+        threshold=shapes.threshold,
+    )
+    console.print(legend)
+    console.print()
+
+
+def _drawn(console: Console, row: Threshold, shapes: bars.Glyphs, colour: str) -> None:
+    """Both figures about a tier, and a bar of what was delivered."""
+    figures = tr(
+        "declared {declared}, delivered {delivered}",
+        declared=tr("none") if row.declared is None else _declared_rate(row.declared),
+        delivered=tr("none") if row.delivered is None else with_interval(row.delivered),
+    )
+    console.print(f"  {figures}")
+    rates = (
+        row.limit,
+        row.declared.ops_per_s if row.declared else None,
+        row.delivered.value if row.delivered else None,
+    )
+    end = format_rate(bars.scale(*rates), unit_of(row.precision))
+    scale = tr("{low} to {high}", low=0, high=end)
+    console.print(f"  {bars.bar(*rates, _BAR, shapes)} {scale}", style=colour)
+
+
+def _case(console: Console, stated: Case | None) -> None:
+    if stated is None:
+        return
+    console.print(tr("Stated about the visit (not measured)"), style="bold")
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column()
+    # Chinese has no spaces to wrap at: what is too long is broken, and never cut.
+    table.add_column(overflow="fold")
+    for label, value in case.lines(stated):
+        table.add_row(label, printable(value, limit=_LONGEST_STATED))
+    console.print(table)
     console.print()
 
 
@@ -73,16 +171,16 @@ def device_line(device: Device) -> str:
     parts = [printable(device.name)]
     threads = device.fact("threads-usable")
     if threads is not None:
-        parts.append(f"{threads} threads usable")
+        parts.append(tr("{threads} threads usable", threads=threads))
     if device.fact("hypervisor") is True:
-        parts.append("in a virtual machine")
-    return ", ".join(parts)
+        parts.append(tr("in a virtual machine"))
+    return listed(parts)
 
 
 def _rows(console: Console, evidence: Evidence) -> None:
     known = any(row.ceiling for row in evidence.delivered) and console.width >= _WIDE_ENOUGH
-    columns = ["asked", "kernel and form", ">delivered (95 %)", "measured", "shape"]
-    table = plain(*columns, *([">of ceiling"] if known else []))
+    columns = [tr("asked"), tr("kernel and form"), ">" + tr("delivered (95 %)"), tr("measured"), tr("shape")]
+    table = plain(*columns, *([">" + tr("of ceiling")] if known else []))
     # A row's name does not say on which device it ran.
     shapes = {(m.workload.device, m.workload.row): m.workload.shape for m in evidence.measurements}
     best = {(figure.device, figure.row) for figure in evidence.figures}
@@ -93,21 +191,21 @@ def _rows(console: Console, evidence: Evidence) -> None:
         cells = [
             row.precision,
             f"{kernel} {form}{mark}",
-            with_interval(row.estimate) if row.estimate else "no figure",
+            with_interval(row.estimate) if row.estimate else tr("no figure"),
             printable((row.measured or "-").replace("-accumulator-unseen", "?")),
             shape_text(shapes[row.device, row.row]) if row.estimate else "",
         ]
         table.add_row(*cells, *([_share(row)] if known else []))
     console.print(table)
-    console.print("* the device's figure for that precision: the best row that counts")
+    console.print(tr("* the device's figure for that precision: the best row that counts"))
     if any("-accumulator-unseen" in (row.measured or "") for row in evidence.delivered):
-        console.print("int8? an 8-bit output that does not show in what it was added up")
+        console.print(tr("int8? an 8-bit output that does not show in what it was added up"))
     for reason, mark in notes.items():
-        console.print(f"{mark} not counted: {sentences.reason(reason)}")
+        console.print(tr("{mark} not counted: {reason}", mark=mark, reason=sentences.reason(reason)))
     reasons = ((row.ceiling_reason, row.ceiling is None) for row in evidence.delivered if row.ceiling_reason)
     for code, unknown in dict.fromkeys(reasons):
-        state = "unknown" if unknown else "uncertain"
-        console.print(f"ceiling: {state} ({sentences.reason(code)})")
+        words = marked("ceiling: unknown ({reason})") if unknown else marked("ceiling: uncertain ({reason})")
+        console.print(tr(words, reason=sentences.reason(code)))
     console.print()
 
 
@@ -119,24 +217,26 @@ def _note(notes: dict[str, str], row: Delivered) -> str:
 
 
 def _share(row: Delivered) -> str:
-    return percent(row.estimate.value / row.ceiling) if row.estimate and row.ceiling else "unknown"
+    return percent(row.estimate.value / row.ceiling) if row.estimate and row.ceiling else tr("unknown")
 
 
 def _thresholds(console: Console, verdict: Verdict, rules: RuleSet) -> None:
     """Both answers of each tier, side by side, and the one that the rule goes by; then in a sentence each."""
-    console.print(f"Tiers of {rules.id}, decided by the {rules.decided_by} figure", style="bold")
-    table = plain("tier", "threshold", "declared", "delivered", "answer")
+    decided_by = sentences.decided_by(rules.decided_by)
+    heading = tr("Tiers of {rules}, decided by the {which} figure", rules=rules.id, which=decided_by)
+    console.print(heading, style="bold")
+    table = plain(tr("tier"), tr("threshold"), tr("declared"), tr("delivered"), tr("answer"))
     notes: dict[str, str] = {}
     for row in verdict.thresholds:
         unit = unit_of(row.precision)
         declared = _declared_rate(row.declared) if row.declared else None
         delivered = format_rate(row.delivered.value, unit) if row.delivered else None
         table.add_row(
-            f"{row.tier} ({printable(row.device)})",
+            _tier(rules, row),
             f"{format_rate(row.limit, unit)} {row.precision}",
             _answer(declared, row.declared_word, row.declared_reason, notes),
             _answer(delivered, row.delivered_word, row.delivered_reason, notes),
-            row.headline,
+            sentences.answer(row.headline),
         )
     console.print(table)
     for reason, mark in notes.items():
@@ -144,13 +244,20 @@ def _thresholds(console: Console, verdict: Verdict, rules: RuleSet) -> None:
     for row in verdict.thresholds:
         words = headline(row, _borne_out(verdict, row))
         if words is not None:
-            console.print(f"{row.tier} ({printable(row.device)}): {words}")
-    console.print(f"status of the rule set: {rules.status}")
+            console.print(tr("{subject}: {words}", subject=_tier(rules, row), words=words))
+    console.print(tr("status of the rule set: {status}", status=tr(rules.status)))
     console.print()
 
 
+def _tier(rules: RuleSet, row: Threshold) -> str:
+    """The tier and the device that it is about."""
+    return f"{sentences.title(rules, row.tier)} ({printable(row.device)})"
+
+
 def _answer(rate: str | None, word: str, reason: str | None, notes: dict[str, str]) -> str:
-    shown = f"{rate}: {word}" if rate is not None else word
+    shown = sentences.answer(word)
+    if rate is not None:
+        shown = tr("{rate}: {answer}", rate=rate, answer=shown)
     return f"{shown} {notes.setdefault(reason, f'[{len(notes) + 1}]')}" if reason else shown
 
 
@@ -159,7 +266,9 @@ def _declared_rate(declared: Declaration) -> str:
     rate = format_rate(declared.ops_per_s, unit_of(declared.precision))
     if declared.verified:
         return rate
-    return f"{rate} ({'typed' if declared.provenance == 'stated' else 'not re-read'})"
+    if declared.provenance == "stated":
+        return tr("{rate} (typed)", rate=rate)
+    return tr("{rate} (not re-read)", rate=rate)
 
 
 def _borne_out(verdict: Verdict, row: Threshold) -> BorneOut | None:
@@ -178,34 +287,53 @@ def headline(row: Threshold, borne_out: BorneOut | None) -> str | None:
     declared = row.declared
     if declared is None:
         return None
-    sign = "≥" if declared.ops_per_s >= row.limit else "<"
     parts = [
-        f"declared {declared.ops_per_s / TERA:.6g} {unit_of(row.precision)} {row.precision} {sign} "
-        f"{row.limit / TERA:.6g}: {_worded(row.declared_word, row.declared_reason)}",
-        f"delivered alone: {_worded(row.delivered_word, row.delivered_reason)}",
+        tr(
+            "declared {declared} {unit} {precision} {sign} {limit}: {answer}",
+            declared=f"{declared.ops_per_s / TERA:.6g}",
+            unit=unit_of(row.precision),
+            precision=row.precision,
+            sign="≥" if declared.ops_per_s >= row.limit else "<",
+            limit=f"{row.limit / TERA:.6g}",
+            answer=_worded(row.declared_word, row.declared_reason),
+        ),
+        tr("delivered alone: {answer}", answer=_worded(row.delivered_word, row.delivered_reason)),
     ]
     if borne_out is not None:
-        word = _worded(borne_out.word, borne_out.reason)
-        parts.insert(1, f"delivered {_tera(borne_out.delivered)}{_shares(borne_out)}: {word}")
-    return "; ".join(parts)
+        parts.insert(1, _beside_declared(borne_out))
+    return tr("; ").join(parts)
+
+
+def _beside_declared(row: BorneOut) -> str:
+    """What was delivered of a declared figure, and the share of it that others measured."""
+    word, delivered = _worded(row.word, row.reason), _tera(row.delivered)
+    if row.share is None:
+        return tr("delivered {delivered}: {answer}", delivered=delivered, answer=word)
+    return tr(
+        "delivered {delivered} ({share} of declared, reference {reference}): {answer}",
+        delivered=delivered,
+        share=f"{row.share.value:.2f}",
+        reference=_reference(row),
+        answer=word,
+    )
 
 
 def _worded(word: str, reason: str | None) -> str:
-    plain = word.replace("-", " ")
-    return f"{plain} ({sentences.reason(reason)})" if reason else plain
+    shown = sentences.reading(word)
+    return f"{shown} ({sentences.reason(reason)})" if reason else shown
 
 
-def _shares(row: BorneOut) -> str:
-    if row.share is None:
-        return ""
-    reference = f"{row.reference.low:.2f} to {row.reference.high:.2f}" if row.reference else "none"
-    return f" ({row.share.value:.2f} of declared, reference {reference})"
+def _reference(row: BorneOut) -> str:
+    """The range of shares that others measured."""
+    if row.reference is None:
+        return tr("none")
+    return tr("{low} to {high}", low=f"{row.reference.low:.2f}", high=f"{row.reference.high:.2f}")
 
 
 def _tera(estimate: Estimate | None) -> str:
     """`38.2 ± 0.3` in tera-operations per second: the half-width to one digit, the value as far."""
     if estimate is None:
-        return "nothing"
+        return tr("nothing")
     half = float(f"{(estimate.high - estimate.low) / 2 / TERA:.1g}")
     # A width of nothing still leaves four digits of the value.
     last = half or estimate.value / TERA / 1000
@@ -216,17 +344,20 @@ def _tera(estimate: Estimate | None) -> str:
 def _declared(console: Console, evidence: Evidence) -> None:
     if not evidence.verdict.declared:
         return
-    console.print("Declared and delivered:", style="bold")
-    table = plain("device", "precision", ">declared", ">delivered", ">share", "reference", "answer")
+    console.print(tr("Declared and delivered:"), style="bold")
+    right = (">" + tr(name) for name in (marked("declared"), marked("delivered"), marked("share")))
+    table = plain(tr("device"), tr("precision"), *right, tr("reference"), tr("answer"))
     for row in evidence.verdict.declared:
-        word = f"{row.word} ({sentences.reason(row.reason)})" if row.reason else row.word
+        word = sentences.answer(row.word)
+        if row.reason:
+            word = f"{word} ({sentences.reason(row.reason)})"
         table.add_row(
             printable(row.device),
             printable(row.declared.precision),
             _declared_rate(row.declared),
-            with_interval(row.delivered) if row.delivered else "none",
+            with_interval(row.delivered) if row.delivered else tr("none"),
             f"{row.share.value:.2f}" if row.share else "",
-            f"{row.reference.low:.2f} to {row.reference.high:.2f}" if row.reference else "none",
+            _reference(row),
             word,
         )
     console.print(table)
@@ -237,30 +368,39 @@ def rule_set(console: Console, rules: RuleSet, *, whole: bool) -> None:
     """A rule set's tiers; with `whole` its quotes, its source and the reading with its arguments."""
     console.print(f"{rules.id} {rules.version}: {rules.title_en}", style="bold")
     console.print(f"  {rules.title_zh}")
-    console.print(f"  status: {rules.status}")
+    console.print("  " + tr("status: {status}", status=tr(rules.status)))
     for tier in rules.tiers:
-        limits = " or ".join(
-            f"{format_rate(limit.ops_per_s, limit.unit)} {limit.precision or 'in the precision claimed'}"
+        limits = tr(" or ").join(
+            f"{format_rate(limit.ops_per_s, limit.unit)} {limit.precision or tr('in the precision claimed')}"
             for limit in tier.limits
         )
-        console.print(
-            f"  {tier.id}: {limits} ({tier.scope}: {', '.join(tier.kinds)}), {tier.title_zh}", markup=False
+        tier_line = tr(
+            "{id}: {limits} ({scope}: {kinds}), {title}",
+            id=tier.id,
+            limits=limits,
+            scope=tr(_SCOPES[tier.scope]),
+            kinds=listed(tier.kinds),
+            title=tier.title_zh,
         )
+        console.print(f"  {tier_line}", markup=False)
         if whole:
             console.print(f"    {tier.quote_zh}")
     for item in rules.items:
-        condition = sentences.CONDITIONS[item.condition]
-        console.print(f"  {item.id}: {condition} ≥ {format_count(item.parameters)}, {item.title_zh}")
+        limit = f"{sentences.condition(item.condition)} ≥ {sentences.number(item.parameters)}"
+        console.print("  " + tr("{id}: {limit}, {title}", id=item.id, limit=limit, title=item.title_zh))
         if whole:
             console.print(f"    {item.quote_zh}")
     if not whole:
         return
-    console.print(f"  decided by the {rules.decided_by} figure: {rules.decided_by_quote_zh}")
-    console.print(f"  reading ({rules.reading_basis}): {rules.reading}")
-    for mark, arguments in (("for", rules.reading_for), ("against", rules.reading_against)):
-        for argument in arguments:
-            console.print(f"    {mark}: {argument}")
-    for example in rules.examples:
-        console.print(f"  example: {example}")
-    console.print(f"  source: {rules.source}")
-    console.print(f"  minimum assurance {rules.minimum_assurance}; digest {rules.digest}")
+    decided_by = tr("decided by the {which} figure", which=sentences.decided_by(rules.decided_by))
+    lines = [
+        f"{decided_by}: {rules.decided_by_quote_zh}",
+        tr("reading ({basis}): {reading}", basis=rules.reading_basis, reading=rules.reading),
+        *("  " + tr("for: {argument}", argument=argument) for argument in rules.reading_for),
+        *("  " + tr("against: {argument}", argument=argument) for argument in rules.reading_against),
+        *(tr("example: {example}", example=example) for example in rules.examples),
+        tr("source: {source}", source=rules.source),
+        tr("minimum assurance {level}; digest {digest}", level=rules.minimum_assurance, digest=rules.digest),
+    ]
+    for line in lines:
+        console.print(f"  {line}")

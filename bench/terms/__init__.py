@@ -6,14 +6,17 @@ and say None only next to a reason. What they look like in a file is the busines
 
 from bench.terms.devices import Device, DeviceKind, Fact, Family, Scalar, Unavailable
 from bench.terms.evidence import (
+    Case,
     Challenge,
     Coverage,
+    DataSheet,
     Digest,
     Envelope,
     Evidence,
     Harness,
     Inspection,
     Opening,
+    Party,
     Signature,
 )
 from bench.terms.judgement import (
@@ -91,6 +94,7 @@ from bench.terms.workloads import ConvShape, Cost, Element, Form, GemmShape, Ope
 __all__ = [
     "READ_AT_SOURCE",
     "BorneOut",
+    "Case",
     "Challenge",
     "Check",
     "Claim",
@@ -102,6 +106,7 @@ __all__ = [
     "Count",
     "CountWord",
     "Coverage",
+    "DataSheet",
     "Declaration",
     "DeclaredWord",
     "Delivered",
@@ -148,6 +153,7 @@ __all__ = [
     "Pair",
     "ParameterClaim",
     "Part",
+    "Party",
     "Pass",
     "Provenance",
     "Reading",

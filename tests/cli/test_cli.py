@@ -17,11 +17,11 @@ import pytest
 from program import TOP, Answered, Made, Program, Said, one_line
 
 import bench.cli
-from bench import plan
-from bench.cli import keys_here
+from bench import errors, plan
+from bench.cli import DEFECT, consoles, keys_here
 from bench.cli.progress import Watcher
 from bench.devices import cpu
-from bench.errors import CannotMeasure, UsageError
+from bench.errors import NOT_MET, BenchError, CannotMeasure, UsageError
 from bench.evidence import envelope, statement
 from bench.judge import catalog
 from bench.terms import Evidence
@@ -29,9 +29,10 @@ from bench.units import format_seconds
 
 HEAVY = ("torch", "onnxruntime", "onnx", "matplotlib")
 COMMANDS = (
-    *("run", "devices", "verify", "show", "rules", "sign", "stamp"),
+    *("run", "devices", "verify", "show", "report", "compare", "sign", "stamp", "params", "rules"),
     *("key", "key new", "key show", "key trust", "key revoke"),
     *("challenge", "challenge new", "challenge show", "challenge list", "challenge close"),
+    *("results", "results list", "results verify", "results export"),
 )
 
 # As if the packages of the extra [measure] were not installed: no finder finds them.
@@ -79,18 +80,16 @@ def test_an_unknown_command_is_a_usage_error(bench: Program) -> None:
     assert "bench --help" in said.err
 
 
-def test_help_lists_every_command_and_exit_code(bench: Program) -> None:
+def test_help_lists_every_command_and_says_where_the_exit_codes_are(bench: Program) -> None:
     said = bench("--help")
     assert said.code == 0
     for command, summary in bench_summaries():
         assert re.search(rf"^  {command} +{re.escape(summary)}$", said.out, re.M)
-    words = " ".join(said.out.split())
-    for code in ("0 valid or done", "1 valid, but what --require", "2 usage", "3 cannot measure here"):
-        assert code in words
-    for code in ("4 evidence invalid", "5 signature not trusted", "6 challenge refused", "130 interrupted"):
-        assert code in words
-    for code in ("70 a defect of bench", "141 nobody read the output to its end"):
-        assert code in words
+    assert "Exit codes: 0 done, 1 what was asked for is not met, 2 usage; see README.md." in said.out
+    table = re.findall(r"^\| ([0-9]+) \|", (TOP / "README.md").read_text("utf-8"), re.M)
+    classes = [each for each in vars(errors).values() if isinstance(each, type)]
+    raised = {each.exit_code for each in classes if issubclass(each, BenchError) and each is not BenchError}
+    assert {int(code) for code in table} == {0, NOT_MET, DEFECT, consoles.READER_GONE, *raised}
 
 
 def bench_summaries() -> list[tuple[str, str]]:
@@ -225,7 +224,7 @@ def test_devices_are_listed_with_the_reason_for_what_is_not_there(
 
 
 def test_rules_are_listed_and_one_is_printed_with_its_reading(bench: Program) -> None:
-    assert bench("rules").out.startswith("tw-ai-hardware-2024 1: ")
+    assert bench("rules").out.startswith("tw-ai-hardware-2024 2: ")
     whole = bench("rules", "tw-ai-hardware-2024").out
     for words in ("算力須等效於 45 TFlops以上", "reading (inference): ", "against: ", "minimum assurance A0"):
         assert words in whole

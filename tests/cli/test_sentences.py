@@ -253,8 +253,8 @@ def limit_codes() -> set[str]:
     )
     asked = terms.Digest(name="challenge", sha256="")
     return {
-        *does_not_show(None, [figure], []),
-        *does_not_show(asked, [figure], [opening]),
+        *does_not_show(None, [figure], [], with_case=True),
+        *does_not_show(asked, [figure], [opening], with_case=False),
         verify.NOT_GIVEN,
     }
 

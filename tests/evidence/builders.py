@@ -7,12 +7,14 @@ from pathlib import Path
 
 from bench.evidence.statement import FORMAT
 from bench.terms import (
+    Case,
     Check,
     Claim,
     Condition,
     ConvShape,
     Cost,
     Coverage,
+    DataSheet,
     Declaration,
     Delivered,
     Device,
@@ -35,6 +37,7 @@ from bench.terms import (
     MeterReading,
     Opening,
     Pair,
+    Party,
     Pass,
     Reading,
     Roof,
@@ -96,6 +99,20 @@ TELEMETRY = Telemetry(
         sha256="2" * 64,
         readings=(MeterReading(at_ns=-5, energy_uj=1), MeterReading(at_ns=2 * 10**9, energy_uj=9)),
     ),
+)
+CASE = Case(
+    number="115-採購-042",
+    buyer=Party(name="某醫院", registration="12345675"),
+    vendor=Party(name="A vendor Ltd.", registration=None),
+    site="臺北市, room 3",
+    chassis_serial="SN-0042",
+    data_sheet=DataSheet(title="Server 規格書", page="12", sha256="7" * 64),
+    server_number=1,
+    servers=4,
+    cooling="air",
+    ambient_celsius=24.5,
+    operator="王小明",
+    witness=None,
 )
 CHECK = Check(launches=4, compared=64, wrong=0, off_by_one=0, real_compared=8, real_error_ppm=0.06)
 
@@ -220,6 +237,7 @@ def evidence() -> Evidence:
         interrupted=False,
         nonce="5eed",
         challenge=Digest(name="challenge", sha256="3" * 64),
+        case=CASE,
         harness=Harness(
             version="0.1.0", files=(Digest(name="bench/terms.py", sha256="0" * 64),), libraries=()
         ),

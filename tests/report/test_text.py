@@ -1,10 +1,19 @@
 """The report as a reader of a terminal meets it: 80 columns, intervals beside figures, inert strings."""
 
+import fcntl
 import io
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from program import Made
+from program import Made, environment
 from rich.cells import cell_len
 from rich.console import Console
 from scripted_device import FP32, telemetry
@@ -13,6 +22,7 @@ from bench.evidence import statement
 from bench.judge import catalog
 from bench.judge.conclusion import conclude, observed_in
 from bench.report import sentences, text
+from bench.report.language import LANGUAGES, Language, speaking
 from bench.terms import (
     Check,
     Claim,
@@ -393,3 +403,165 @@ def test_a_declared_rate_is_counted_in_the_precisions_unit(precision: str, shown
         remark=None,
     )
     assert text._declared_rate(declared) == shown
+
+
+# ------------------------------------------------------------------------------- the verdict at the top
+
+
+def verdict_block(report: str) -> list[str]:
+    """From the verdict's heading to the empty line below it."""
+    lines = report.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("Verdict on "))
+    return lines[first : lines.index("", first)]
+
+
+def test_the_verdict_stands_above_all_tables_with_both_figures_and_a_bar(evidence: Evidence) -> None:
+    report = told(example(evidence, measured(VISITS)))
+    assert report.index("Verdict on ") < report.index("asked kernel")
+    assert verdict_block(report)[:7] == [
+        "Verdict on tw-ai-hardware-2024, by the declared figure",
+        "✗ threshold not met: training-server, 180.0 TFLOPS fp32",
+        "  declared 48.00 TFLOPS (not re-read), delivered 38.20 TFLOPS ± 0.8 %",
+        "  ▕██████████▍··◆···································|▏ 0 to 180.0 TFLOPS",
+        "✓ threshold met: inference-server, 45.00 TFLOPS fp32",
+        "  declared 48.00 TFLOPS (not re-read), delivered 38.20 TFLOPS ± 0.8 %",
+        "  ▕███████████████████████████████████████·······|··◆▏ 0 to 48.00 TFLOPS",
+    ]
+    assert verdict_block(report)[-1] == "bars: █ delivered, ◆ declared, | threshold"
+
+
+def test_an_answer_that_is_left_open_says_why_at_the_top(evidence: Evidence) -> None:
+    unknown = replace(H100, name="Nobody's Accelerator 9000")
+    block = verdict_block(told(example(evidence, measured(VISITS), devices=(unknown,))))
+    why = "? inconclusive (no profile matches this device)"
+    assert f"{why}: inference-server, 45.00 TFLOPS fp32" in words("\n".join(block))
+    assert "  declared none, delivered 38.20 TFLOPS ± 0.8 %" in block
+
+
+def test_of_several_devices_each_answer_names_its_own(evidence: Evidence) -> None:
+    second = replace(H100, selector="cuda:1")
+    rows = (measured(VISITS), measured(VISITS, second))
+    block = verdict_block(told(example(evidence, *rows, devices=(H100, second))))
+    for selector in ("cuda:0", "cuda:1"):
+        assert f"inference-server ({selector}), 45.00 TFLOPS fp32" in words("\n".join(block))
+
+
+def test_every_answer_has_a_weight_that_is_not_a_guess() -> None:
+    weights = {word: sentences.weight(word) for word in sentences.ANSWERS}
+    assert {word for word, weight in weights.items() if weight == "good"} == {
+        *("threshold-met", "borne-out", "met"),
+    }
+    for word in ("inconclusive", "smoke-test", "stated-only", "no-reference"):
+        assert weights[word] == "open"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_verdict_and_every_line_fit_80_columns_in_both_languages(
+    evidence: Evidence, language: Language
+) -> None:
+    second = replace(H100, selector="cuda:1")
+    shown = example(evidence, measured(VISITS), measured(VISITS, second), devices=(H100, second))
+    with speaking(language):
+        lines = told(shown).splitlines()
+    assert max(map(cell_len, lines)) <= 80
+    assert "…" not in "".join(lines)
+
+
+# ------------------------------------------------------------------------------------ at a terminal
+
+
+@pytest.fixture(scope="module")
+def counted(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real count of a small model, whose file has a name that is wider than the terminal."""
+    folder = tmp_path_factory.mktemp("counted")
+    tensor = {"dtype": "F32", "shape": [8, 8], "data_offsets": [0, 256]}
+    header = f'{{"model.layers.0.mlp.down_proj.weight":{tensor}}}'.replace("'", '"').encode()
+    model = folder / f"{'模型' * 25}-{'long' * 10}.safetensors"
+    model.write_bytes(struct.pack("<Q", len(header)) + header + bytes(range(256)))
+    file = folder / "counted.evidence.json"
+    said = made.bench("params", model, "--claim", "params=1B", "-o", file)
+    assert said.code == 0, said.err
+    return file
+
+
+def on_a_terminal(made: Made, file: Path, **env: str) -> str:
+    """What `bench show` writes to a terminal of 80 columns."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = (sys.executable, "-m", "bench", "show", file)
+    with subprocess.Popen(
+        command,
+        env=environment(made.bench.home, **{"TERM": "xterm-256color", **env}),
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        written = b""
+        while more := _read(ours):
+            written += more
+    os.close(ours)
+    assert process.returncode == 0, written
+    return written.decode(env.get("PYTHONIOENCODING", "utf-8")).replace("\r\n", "\n")
+
+
+def _read(terminal: int) -> bytes:
+    """The next bytes; none when the program that wrote them has ended, which Linux tells as an error."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
+
+
+def file_of(kind: str, made: Made, counted: Path) -> Path:
+    return made.file if kind == "made" else counted
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", ["made", "counted"])
+@pytest.mark.parametrize("plain", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["NO_COLOR", "dumb"])
+def test_a_terminal_of_80_columns_without_colour_gets_no_escape_codes(
+    made: Made, counted: Path, kind: str, language: Language, plain: dict[str, str]
+) -> None:
+    shown = on_a_terminal(made, file_of(kind, made, counted), BENCH_LANG=language, **plain)
+    assert "\x1b" not in shown
+    assert max(map(cell_len, shown.splitlines())) <= 80
+    # The rule's own quotes leave something out; nothing else is cut.
+    quotes = [item.quote_zh for item in catalog.rules("tw-ai-hardware-2024").items]
+    assert shown.count("…") == (0 if kind == "made" else sum(quote.count("…") for quote in quotes))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", ["made", "counted"])
+def test_a_terminal_gets_colour_and_the_same_words_as_without(
+    made: Made, counted: Path, kind: str, language: Language
+) -> None:
+    file = file_of(kind, made, counted)
+    shown = on_a_terminal(made, file, BENCH_LANG=language)
+    assert "\x1b[1m" in shown
+    if kind == "made":
+        assert re.search(r"\x1b\[1;3[123]m[✓✗?] ", shown)
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == on_a_terminal(
+        made, file, BENCH_LANG=language, NO_COLOR="1"
+    )
+
+
+def test_a_terminal_without_block_characters_gets_bars_of_ascii(made: Made) -> None:
+    shown = on_a_terminal(made, made.file, PYTHONIOENCODING="ascii", NO_COLOR="1")
+    bars = [line for line in shown.splitlines() if re.fullmatch(r"  \[[#.o|]{50}\] 0 to .*", line)]
+    assert len(bars) == shown.count("declared none, delivered ") > 0
+    assert "bars: # delivered, o declared, | threshold" in shown
+    assert all(line.isascii() for line in shown.splitlines())
+
+
+def test_no_name_of_an_item_is_broken_at_80_columns(made: Made, counted: Path) -> None:
+    shown = on_a_terminal(made, counted, NO_COLOR="1").splitlines()
+    for item in catalog.rules("tw-ai-hardware-2024").items:
+        assert any(line.startswith(f"{item.id} ") for line in shown)
+
+
+def test_what_is_piped_is_wide_and_plain(made: Made) -> None:
+    said = made.bench("show", made.file)
+    assert "\x1b" not in said.out
+    assert "Verdict on tw-ai-hardware-2024" in said.out
+    assert max(map(cell_len, said.out.splitlines())) > 80

@@ -189,11 +189,11 @@ def test_a_missing_file_is_a_usage_error(made: Made, tmp_path: Path) -> None:
 
 
 SPELLED_INSIDE = (
-    (b'"format":"3"', b'"format":"3","format":"3"', '"format" stands twice'),
-    (b'"format":"3"', b'"format":"3","Format":"3"', "differ only in case"),
-    (b'"format":"3"', b'"format":"3","extra":1', "unknown keys: extra"),
-    (b'"format":"3",', b"", "missing keys: format"),
-    (b'"format":"3"', b'"format":"4"', 'format "4" is not known'),
+    (b'"format":"4"', b'"format":"4","format":"4"', '"format" stands twice'),
+    (b'"format":"4"', b'"format":"4","Format":"3"', "differ only in case"),
+    (b'"format":"4"', b'"format":"4","extra":1', "unknown keys: extra"),
+    (b'"format":"4",', b"", "missing keys: format"),
+    (b'"format":"4"', b'"format":"5"', 'format "5" is not known'),
     (b'"interrupted":false', b'"interrupted":NaN', "NaN is not a number"),
     (b'"interrupted":false', b'"interrupted":Infinity', "Infinity is not a number"),
     (b'"interrupted":false', b'"interrupted":-Infinity', "-Infinity is not a number"),
