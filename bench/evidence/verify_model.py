@@ -90,7 +90,8 @@ _PARTS: dict[str, Callable[[Model], Any]] = {
     "other tensors": lambda found: (found.listing, found.groups),
     "another digest": lambda found: found.files,
     "other words in configuration or header": lambda found: found.stated,
-    "another content where it was looked at": lambda found: (found.sample, found.findings),
+    "another content where it was looked at": lambda found: found.sample,
+    "other findings": lambda found: [one for one in found.findings if one.code != model.BESIDE],
 }
 
 

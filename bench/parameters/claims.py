@@ -31,7 +31,7 @@ def parse_claim(text: str) -> ParameterClaim:
         raise UsageError(f"a claim is a whole number of parameters up to 1000T, got {text.strip()}.")
     half = _half_width(match["number"], scale)
     return ParameterClaim(
-        text=text.strip().lower(),
+        text=text.strip(),
         value=int(value),
         low=max(1, int(value - half)),
         high=int(value + half),

@@ -12,7 +12,7 @@ import os
 import stat
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import BufferedReader
 from itertools import pairwise
 from math import prod
@@ -41,6 +41,8 @@ _MAX_KEYS = 65_536
 _MAX_TEXT = 1000
 # Arrays within arrays: the format allows them, no published file has any.
 _MAX_DEPTH = 4
+# Texts and arrays that are stepped over one by one. A vocabulary with its merges has at most a million.
+_MAX_STEPS = 2_000_000
 _DEFAULT_ALIGNMENT = 32
 # "Must be a multiple of 8" says the format; files of 32 and 64 are published, and a page is 4096 or 65536.
 _ALIGNMENTS = tuple(1 << bits for bits in range(3, 17))
@@ -111,7 +113,8 @@ class _Cursor:
     file: BufferedReader
     size: int
     order: str = "<"
-    at: int = field(default=0)
+    at: int = 0
+    steps: int = 0
 
     @property
     def left(self) -> int:
@@ -143,6 +146,15 @@ class _Cursor:
             return self.take(length, what).decode()
         except UnicodeDecodeError as error:
             raise ModelInvalid(f"{self.where}: {what} is no UTF-8 text.") from error
+
+    def require_few_steps(self, count: int, what: str) -> None:
+        """Raises ModelInvalid when all arrays so far have more parts than are stepped over."""
+        self.steps += count
+        if self.steps > _MAX_STEPS:
+            raise ModelInvalid(
+                f"{self.where}: with {what} its arrays have {self.steps} texts and arrays, at most "
+                f"{_MAX_STEPS} are read."
+            )
 
     def require_room(self, count: int, least: int, what: str) -> None:
         """Raises ModelInvalid when `count` things of `least` bytes cannot lie in the bytes that are left."""
@@ -274,10 +286,13 @@ def _skip_array(cursor: _Cursor, what: str, tables: Any, depth: int) -> int:
     length: int = cursor.number("Q", f"the length of {what}")
     if kind == "STRING":
         cursor.require_room(length, 8, f"texts in {what}")
+        cursor.require_few_steps(length, what)
+        text, its_length = f"a text in {what}", f"the length of a text in {what}"
         for _ in range(length):
-            cursor.skip(cursor.number("Q", f"the length of a text in {what}"), f"a text in {what}")
+            cursor.skip(cursor.number("Q", its_length), text)
     elif kind == "ARRAY":
         cursor.require_room(length, 4 + 8, f"arrays in {what}")
+        cursor.require_few_steps(length, what)
         for _ in range(length):
             _skip_array(cursor, what, tables, depth - 1)
     else:

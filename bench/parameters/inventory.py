@@ -72,7 +72,7 @@ def require_plausible(path: str, name: str, shape: Sequence[int], nbytes: int) -
         what = f"{len(shape)} dimensions, at most {MAX_RANK} are read"
     elif any(extent < 0 for extent in shape):
         what = f"a negative dimension in its shape {list(shape)}"
-    elif max(prod(shape), nbytes) > MAX_COUNT:
+    elif max(prod(shape), nbytes, *shape) > MAX_COUNT:
         what = "more elements than any model has"
     if what is not None:
         raise ModelInvalid(f"{path}: the tensor {printable(name)} has {what}.")

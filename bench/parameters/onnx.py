@@ -28,7 +28,7 @@ from bench.terms import Fact, Use
 # Everything but the values of tensors. The graphs of the largest published models take some 10 MB.
 _MAX_GRAPH_BYTES = 64 * 2**20
 # Each field costs time and, parsed, memory. Graphs of 100,000 nodes have some million.
-_MAX_FIELDS = 4_000_000
+_MAX_FIELDS = 2_000_000
 # Messages in messages; the library itself stops at 100.
 _MAX_DEPTH = 90
 _SAMPLED_HEADER = 2**20
@@ -37,21 +37,24 @@ _MAX_METADATA = 50
 # Shapes, axes, bounds and lists of attributes have a few elements, twice the rank at most.
 _FEW = 64
 
-# What is copied of each message: a field's number to the message in it, None for what is copied as it is.
+# What is copied of each message: a field's number to the message in it, to "text" for UTF-8, or to None.
 _MESSAGES: Mapping[str, Mapping[int, str | None]] = {
-    "model": {2: None, 3: None, 7: "graph", 14: None, 20: "training", 25: "function"},
+    "model": {2: "text", 3: "text", 7: "graph", 14: "entry", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
-    "graph": {1: "node", 2: None, 5: "tensor", 12: None, 15: "sparse"},
-    "node": {1: None, 2: None, 3: None, 4: None, 5: "attribute", 7: None, 8: None},
+    "graph": {1: "node", 2: "text", 5: "tensor", 12: "output", 15: "sparse"},
+    "node": {**dict.fromkeys((1, 2, 3, 4, 7, 8), "text"), 5: "attribute"},
     "attribute": {
-        **dict.fromkeys((1, 2, 3, 7, 8, 20, 21)),
+        **dict.fromkeys((1, 21), "text"),
+        **dict.fromkeys((2, 3, 7, 8, 20)),
         **dict.fromkeys((5, 10), "tensor"),
         **dict.fromkeys((6, 11), "graph"),
         **dict.fromkeys((22, 23), "sparse"),
     },
     "sparse": {1: "tensor", 2: "tensor", 3: None},
-    "function": {1: None, 5: None, 7: "node", 10: None, 11: "attribute", 13: None},
-    "tensor": {1: None, 2: None, 3: None, 8: None, 13: None, 14: None},
+    "function": {1: "text", 5: "text", 7: "node", 10: "text", 11: "attribute", 13: "text"},
+    "tensor": {1: None, 2: None, 3: None, 8: "text", 13: "entry", 14: None},
+    "entry": {1: "text", 2: "text"},
+    "output": {1: "text"},
 }
 # Messages that stand once. The encoding would merge a second one into the first; no program writes that.
 _ONCE = {("model", 7), ("training", 1), ("training", 2), ("attribute", 5), ("attribute", 6)}
@@ -222,11 +225,11 @@ def read(path: Path) -> Header:
         raise UsageError(f"{where}: it cannot be read: {why}. Give an ONNX model you may read.") from error
     model = library.ModelProto()
     try:
-        model.ParseFromString(reduced)
+        model.ParseFromString(bytes(reduced))
         inventory = _Inventory(path, walk.payloads)
         inventory.model(model)
         stated = tuple(_facts(model))
-    except (decode_error, UnicodeDecodeError) as error:
+    except decode_error as error:
         raise ModelInvalid(f"{where}: it is no ONNX model: {printable(str(error))}.") from error
     return Header(size=min(state.st_size, _SAMPLED_HEADER), tensors=inventory.tensors(), stated=stated)
 
@@ -265,7 +268,7 @@ class _Walk:
         self._kept = 0
         self.payloads: list[_Payload] = []
 
-    def message(self, kind: str, at: int, end: int, depth: int) -> bytes:
+    def message(self, kind: str, at: int, end: int, depth: int) -> bytearray:
         """The copy of the message in the bytes `at` to `end`."""
         if depth > _MAX_DEPTH:
             raise ModelInvalid(f"{self._where}: its graphs lie in each other more than {depth} deep.")
@@ -278,22 +281,25 @@ class _Walk:
             number, wire, start, at = self._field(at, end)
             if payload is not None and number in _VALUES:
                 self._add(payload, number, wire, start, at)
-            elif number not in wanted:
-                continue
-            elif (inner := wanted[number]) is None:
-                self._keep(out, self._data[begin:at])
-            else:
+            elif number in wanted:
+                inner = wanted[number]
+                if inner is None or inner == "text":
+                    if inner is not None and not _is_text(self._data[start:at]):
+                        raise self._malformed(start, "a text that is no UTF-8")
+                    self._keep(out, self._data[begin:at])
+                    continue
                 if wire != _BYTES or number in once:
                     raise self._malformed(begin, f"a {inner} where none can stand")
                 if (kind, number) in _ONCE:
                     once.add(number)
                 copied = self.message(inner, start, at, depth + 1)
-                out += _varint(number << 3 | _BYTES) + _varint(len(copied)) + copied
+                out += _varint(number << 3 | _BYTES) + _varint(len(copied))
+                out += copied
         if payload is not None:
             index = str(len(self.payloads)).encode()
             self.payloads.append(payload)
             self._keep(out, _varint(_DOC_STRING << 3 | _BYTES) + _varint(len(index)) + index)
-        return bytes(out)
+        return out
 
     def _keep(self, out: bytearray, data: bytes) -> None:
         self._kept += len(data)
@@ -374,6 +380,14 @@ class _Walk:
             int(numpy.count_nonzero(numpy.frombuffer(self._data[at : min(at + step, end)], "u1") < 0x80))
             for at in range(start, end, step)
         )
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _varint(value: int) -> bytes:
@@ -493,8 +507,8 @@ class _Inventory:
                 f"{what} is of the type {tensor.data_type}; types 1 to {max(_TYPES)} of onnx.proto are read."
             )
         dtype, bits, own_field = _TYPES[tensor.data_type]
+        require_plausible(self._where, full, tensor.dims, 0)
         shape = tuple(tensor.dims)
-        require_plausible(self._where, full, shape, 0)
         elements = prod(shape)
         needed = -(-elements * bits // 8)
         payload = self._payloads[int(tensor.doc_string)]

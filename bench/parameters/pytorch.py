@@ -13,11 +13,11 @@ import pickletools
 import stat
 import struct
 import warnings
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import prod
+from math import gcd, prod
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,9 +49,9 @@ _CONVERT = (
 def read(path: Path) -> Header:
     """The tensors of one checkpoint, named by the keys that lead to them, joined by dots.
 
-    Nested dictionaries, lists and tuples are walked, each once. Of tensors whose spans of one storage
-    overlap, the largest counts and the others are `shared`; views that lie apart count each. The spans
-    are compared as wholes, so that of columns cut out of one matrix without a copy one part counts.
+    Nested dictionaries, lists and tuples are walked, each once. Of tensors that lie over one another in
+    one storage the largest counts and the others are `shared`; those that lie apart, as parts of one flat
+    buffer or columns of one matrix, count each.
 
     Raises UsageError when the file cannot be opened, and ModelInvalid when it is no such checkpoint, asks
     for anything but plain containers and tensors, or contradicts itself.
@@ -291,9 +291,13 @@ class _Storage:
     nbytes: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class _Tensor:
-    """`begin` and `end` are the bytes that it spans in its storage; `distinct`: no two elements are one."""
+    """A view of a storage, of which it spans the bytes from `begin` to `end`.
+
+    It is one block, or blocks of `width` bytes whose distances are multiples of `pitch`; that is 0 for one.
+    `distinct`: no two elements are the same bytes.
+    """
 
     storage: _Storage
     dtype: str
@@ -302,6 +306,8 @@ class _Tensor:
     nbytes: int
     begin: int
     end: int
+    width: int
+    pitch: int
     distinct: bool
 
 
@@ -314,15 +320,27 @@ def _of_type(storage: object, offset: object, shape: object, strides: object, ki
         raise ValueError("not a storage and a type")
     dtype, itemsize = typed
     (start,), extents, steps = _numbers((offset,)), _numbers(shape), _numbers(strides)
-    elements, reach, distinct = prod(extents), 0, True
+    reach, width, pitch, distinct = 0, 1, 0, True
     for stride, extent in sorted(zip(steps, extents, strict=True)):
         if extent > 1:
             distinct = distinct and stride > reach
             reach += (extent - 1) * stride
-    span = (reach + 1) * itemsize if elements else 0
-    begin = start * itemsize
+            if stride == width and pitch == 0:
+                width *= extent
+            else:
+                pitch = gcd(pitch, stride)
+    elements = prod(extents)
     return _Tensor(
-        storage, dtype, extents, elements, elements * itemsize, begin, begin + span, distinct or not elements
+        storage=storage,
+        dtype=dtype,
+        shape=extents,
+        elements=elements,
+        nbytes=elements * itemsize,
+        begin=start * itemsize,
+        end=(start + reach + 1 if elements else start) * itemsize,
+        width=width * itemsize,
+        pitch=pitch * itemsize,
+        distinct=distinct or elements == 0,
     )
 
 
@@ -628,18 +646,45 @@ def _require_held(shown: str, name: str, tensor: _Tensor, held: int | None) -> N
 
 def _shared(tensors: Sequence[_Tensor]) -> list[bool]:
     """Which tensors lie over a larger one, or an earlier one of the same size, of their storage."""
+    storages: dict[str, list[int]] = {}
+    for index, tensor in enumerate(tensors):
+        if tensor.elements:
+            storages.setdefault(tensor.storage.key, []).append(index)
     shared = [False] * len(tensors)
-    # Of each storage the begins and ends of the tensors that count; they do not overlap.
-    counted: dict[str, tuple[list[int], list[int]]] = {}
-    for index in sorted(range(len(tensors)), key=lambda i: (-tensors[i].nbytes, i)):
-        tensor = tensors[index]
-        begins, ends = counted.setdefault(tensor.storage.key, ([], []))
-        place = bisect_left(ends, tensor.begin + 1)
-        if tensor.elements == 0:
-            continue
-        if place < len(begins) and begins[place] < tensor.end:
-            shared[index] = True
-        else:
-            begins.insert(place, tensor.begin)
-            ends.insert(place, tensor.end)
+    for indices in storages.values():
+        indices.sort(key=lambda i: (-tensors[i].nbytes, i))
+        for index, apart in zip(indices, _apart([tensors[i] for i in indices]), strict=True):
+            shared[index] = not apart
     return shared
+
+
+def _apart(views: Sequence[_Tensor]) -> Sequence[bool]:
+    """Which views of one storage to count so that no byte counts twice; earlier ones come first.
+
+    Views lie apart when their spans do, and also when they are different columns of one matrix: of the
+    two ways to tell, the one that counts more bytes.
+    """
+    ways = [_disjoint([(view.begin, view.end) for view in views])]
+    pitch = views[0].pitch
+    columns = [(view.begin % pitch, view.begin % pitch + view.width) for view in views if pitch]
+    if pitch and all(view.pitch == pitch for view in views):
+        ways.append(_disjoint(columns))
+    return max(
+        ways, key=lambda way: sum(view.nbytes for view, apart in zip(views, way, strict=True) if apart)
+    )
+
+
+def _disjoint(spans: Sequence[tuple[int, int]]) -> list[bool]:
+    """For each span whether it overlaps none of those kept before it."""
+    kept = []
+    # Of the spans that are kept, in order.
+    begins: list[int] = []
+    ends: list[int] = []
+    for begin, end in spans:
+        place = bisect_right(ends, begin)
+        apart = place == len(begins) or end <= begins[place]
+        if apart:
+            begins.insert(place, begin)
+            ends.insert(place, end)
+        kept.append(apart)
+    return kept

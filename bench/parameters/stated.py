@@ -102,6 +102,12 @@ _QUANTISATION_KEYS: Mapping[str, tuple[_Read, tuple[str, ...]]] = {
 }
 
 
+_GROUP_KEYS: Mapping[str, tuple[_Read, tuple[str, ...]]] = {
+    "quantisation-bits": (_count, ("num_bits",)),
+    "quantisation-group": (_group_size, ("group_size",)),
+}
+
+
 def _facts(
     part: Mapping[str, object], keys: Mapping[str, tuple[_Read, tuple[str, ...]]], source: str
 ) -> Iterator[Fact]:
@@ -114,6 +120,10 @@ def _facts(
 
 def _quantisation(part: Mapping[str, object], source: str) -> Iterator[Fact]:
     yield from _facts(part, _QUANTISATION_KEYS, source)
+    # compressed-tensors: one group of layers or several; where these differ, none holds for all.
+    groups = [_part(group, "weights") for group in _part(part, "config_groups").values()]
+    if groups and all(group == groups[0] for group in groups):
+        yield from _facts(groups[0], _GROUP_KEYS, source)
     for key, bits in (("load_in_4bit", 4), ("load_in_8bit", 8)):
         if part.get(key) is True:
             yield Fact(name="quantisation-bits", value=bits, source=source)
@@ -170,8 +180,8 @@ def _card(folder: Path) -> Iterator[Fact]:
             yield Fact(name=_CARD_FACTS[found["key"]], value=value, source=name)
 
 
-def _part(config: Mapping[str, object], key: str) -> Mapping[str, object]:
-    part = config.get(key)
+def _part(config: object, key: str) -> Mapping[str, object]:
+    part = config.get(key) if isinstance(config, dict) else None
     return part if isinstance(part, dict) else {}
 
 

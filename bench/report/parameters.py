@@ -57,7 +57,8 @@ def _model(console: Console, model: Model) -> None:
         console.print(f"  {name}  {format_bytes(file.size)}  sha256 ({file.covers}) {file.sha256[:16]}…")
     if len(model.files) > _SAID_EACH:
         console.print(f"  and {len(model.files) - _SAID_EACH} more")
-    known = [fact for fact in model.stated if fact.value is not None]
+    # What a header carries under keys of its own stands in the evidence only.
+    known = [fact for fact in model.stated if fact.value is not None and "/" not in fact.name]
     if known:
         shown = ", ".join(_stated(fact) for fact in known[:_SAID_EACH])
         more = f", and {len(known) - _SAID_EACH} more" if len(known) > _SAID_EACH else ""

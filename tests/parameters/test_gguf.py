@@ -301,6 +301,10 @@ def test_a_lie_about_a_tensor_is_refused(tmp_path: Path, tensors: list[bytes], s
         ([key("a", 9, struct.pack("<IQ", 9, 2**60))], f"{2**60} arrays in the value of a"),
         ([key("a", 9, struct.pack("<IQQ", 8, 1, 2**60))], f"a text in the value of a takes {2**60}"),
         ([key("a", 9, struct.pack("<IQ", 99, 0))], "is of the type 99"),
+        (
+            [key("a", 9, struct.pack("<IQ", 8, 2_000_001) + bytes(8 * 2_000_001))],
+            "with the value of a its arrays have 2000001 texts and arrays",
+        ),
         ([key("a", 9, struct.pack("<IQ", 9, 1) * 9)], "arrays in arrays, more than 4 deep"),
         ([key("general.alignment", 4, struct.pack("<I", 0))], "its general.alignment is 0"),
         ([key("general.alignment", 4, struct.pack("<I", 48))], "expected a power of two"),
