@@ -612,25 +612,26 @@ def _stored(
     shared = _shared([tensor for _, tensor in found])
     for (name, tensor), is_shared in zip(found, shared, strict=True):
         require_plausible(shown, name, tensor.shape, tensor.nbytes)
-        record = records.get(f"data/{tensor.storage.key}")
-        _require_held(shown, name, tensor, record.size if record is not None else None)
-        dense = tensor.end - tensor.begin == tensor.nbytes and record is not None
+        record = _record_of(shown, name, tensor, records)
+        is_block = tensor.end - tensor.begin == tensor.nbytes
         yield Stored(
             name=name,
             dtype=tensor.dtype,
             shape=tensor.shape,
             file=file,
-            offset=record.start + tensor.begin if dense and record is not None else None,
+            offset=record.start + tensor.begin if is_block else None,
             nbytes=tensor.nbytes,
             shared=is_shared,
         )
 
 
-def _require_held(shown: str, name: str, tensor: _Tensor, held: int | None) -> None:
+def _record_of(shown: str, name: str, tensor: _Tensor, records: Mapping[str, _Record]) -> _Record:
     """Raises ModelInvalid unless the tensor lies in its storage, and that is the record's size."""
     storage = tensor.storage
+    record = records.get(f"data/{storage.key}")
+    held = record.size if record is not None else 0
     what = None
-    if held is None:
+    if record is None:
         what = f"the storage {printable(storage.key)}, which the archive does not have"
     elif not storage.nbytes <= held < storage.nbytes + storage.itemsize:
         what = f"the storage {printable(storage.key)} of {storage.nbytes} bytes, the archive has {held} of it"
@@ -638,10 +639,11 @@ def _require_held(shown: str, name: str, tensor: _Tensor, held: int | None) -> N
         what = f"bytes up to {tensor.end} of a storage of {held}"
     elif not tensor.distinct:
         what = f"{tensor.elements} elements of which several are the same bytes"
-    if what is not None:
+    if record is None or what is not None:
         raise _broken(
             shown, f"the tensor {printable(name)} of the shape {list(tensor.shape)} asks for {what}"
         )
+    return record
 
 
 def _shared(tensors: Sequence[_Tensor]) -> list[bool]:
@@ -667,7 +669,7 @@ def _apart(views: Sequence[_Tensor]) -> Sequence[bool]:
     ways = [_disjoint([(view.begin, view.end) for view in views])]
     pitch = views[0].pitch
     columns = [(view.begin % pitch, view.begin % pitch + view.width) for view in views if pitch]
-    if pitch and all(view.pitch == pitch for view in views):
+    if pitch and all(view.pitch == pitch for view in views) and all(end <= pitch for _, end in columns):
         ways.append(_disjoint(columns))
     return max(
         ways, key=lambda way: sum(view.nbytes for view, apart in zip(views, way, strict=True) if apart)

@@ -21,7 +21,7 @@ from bench.evidence.keys import SigningKey
 from bench.evidence.strict_json import to_bytes
 from bench.evidence.timestamp import Stamped, Unchecked
 from bench.evidence.trust import AUDITORS, Signer, Trusted, parse
-from bench.evidence.verify import Request, Verified
+from bench.evidence.steps import Request, Verified
 from bench.judge import catalog
 from bench.terms import Challenge, Digest, Evidence
 

@@ -21,7 +21,8 @@ from bench.errors import ChallengeRefused, EvidenceInvalid, SignatureNotTrusted
 from bench.evidence import challenge, envelope, keys, result, statement, trust
 from bench.evidence.keys import SigningKey
 from bench.evidence.strict_json import to_bytes
-from bench.evidence.verify import Request, Verified, verify
+from bench.evidence.steps import Request, Verified
+from bench.evidence.verify import verify
 from bench.terms import Evidence
 
 # What one file may take at most, of a processor's time and of memory beyond what was in use.
