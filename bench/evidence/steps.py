@@ -148,3 +148,12 @@ def rules_of(evidence: Evidence | ModelEvidence, rules_file: str | None) -> Rule
             step=4,
         )
     return rules
+
+
+def require_limits(evidence: Evidence | ModelEvidence, codes: Sequence[str]) -> None:
+    """Raise EvidenceInvalid (step 6) unless it says that it does not show what it cannot show."""
+    if tuple(codes) == evidence.does_not_show:
+        return
+    missing = [code for code in codes if code not in evidence.does_not_show]
+    words = f"{', '.join(missing)} left out" if missing else "it says something else there"
+    raise EvidenceInvalid(f"it does not say what it does not show: {words}.", step=6)

@@ -12,7 +12,7 @@ from bench.errors import UsageError
 from bench.terms import ParameterClaim
 
 _SCALE = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
-_CLAIM = re.compile(r"params=(?P<number>[0-9]{1,16}(?:\.[0-9]{1,9})?)\s*(?P<unit>[KMBT]?)", re.I)
+_CLAIM = re.compile(r"params=(?P<number>[0-9]{1,16}(?:\.[0-9]{1,9})?)\s*(?P<unit>[KMBT]?)", re.I | re.A)
 _LARGEST = 10**15
 _ROUNDED_SHARE = Decimal("0.02")
 

@@ -30,9 +30,6 @@ READERS: Mapping[ModelFormat, str] = {
     "pytorch": "bench.parameters.pytorch",
 }
 
-# What depends on whether a folder or a file in it was given.
-BESIDE = "other-files-beside"
-
 # Counts of separate tensors may pass no integer that JSON holds, however they are unpacked.
 _MOST_ELEMENTS = MAX_COUNT // 64
 
@@ -146,7 +143,7 @@ def _findings(
     if said is not None and said != stored:
         findings.append(_finding("warning", "index-size-differs", stated=said, stored=stored))
     if found.chosen.beside and whole_folder:
-        findings.append(_finding("info", BESIDE, files=len(found.chosen.beside)))
+        findings.append(_finding("info", "other-files-beside", files=len(found.chosen.beside)))
     if any(fact.reason is not None for fact in facts):
         findings.append(_finding("warning", "statement-not-understood"))
     return findings

@@ -237,7 +237,7 @@ def read(path: Path) -> Header:
 def _library() -> tuple[Any, type[Exception]]:
     try:
         import onnx
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+        from google.protobuf.message import DecodeError
     except ImportError as error:
         raise UsageError(
             "ONNX models are read with the package onnx, which is not installed. "

@@ -509,7 +509,8 @@ class _Machine:
                 "distributed are not counted. Save plain tensors, or convert it to safetensors."
             )
         return ModelInvalid(
-            f"{self._shown}: it carries code: whoever loads it runs or imports {printable(name)}. {_CONVERT}."
+            f"{self._shown}: whoever loads it is made to import or run {printable(name)}, which weights do "
+            f"not need; nothing was run. {_CONVERT}."
         )
 
     def _called(self, function: object, arguments: object) -> object:

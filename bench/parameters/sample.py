@@ -45,9 +45,9 @@ def look(tensors: Sequence[Stored], folder_of: Mapping[str, Path], nonce: str) -
 
     Looked at are tensors of LEAST_ELEMENTS and more that are one block of bytes and not shared, at most
     MAX_TENSORS_LOOKED of them: then of each group the same share, but two wherever there are that many.
-    A group's places are drawn by the nonce and its pattern, type and shape, alike for all its tensors, so
-    that a layer and its copy show the same bytes. The second block lies a power of two of rows after the
-    first, so that content which repeats with such a period shows the same bytes twice.
+    The places are drawn by the nonce, type and shape, alike for all tensors of these, so that a layer and
+    its copy show the same bytes, whatever they are called. The second block lies a power of two of rows
+    after the first, so that content which repeats with such a period shows the same bytes twice.
 
     The answer depends on the nonce and the files only. Raises ModelInvalid when a file ends before a block
     does, and UsageError when it cannot be read.
@@ -100,7 +100,7 @@ def _places(group: TensorGroup, nonce: str) -> _Places:
         rows = group.nbytes // unit
     step = 1 << (rows // 2).bit_length() - 1
     extents = "x".join(str(extent) for extent in group.shape)
-    row = _draw(nonce, "block", group.pattern, group.dtype, extents) % (rows - step)
+    row = _draw(nonce, "block", group.dtype, extents) % (rows - step)
     begin, further = (group.nbytes * count // rows // unit * unit for count in (row, step))
     length = BLOCK_BYTES // unit * unit
     # Blocks that would end after the tensor both move back.

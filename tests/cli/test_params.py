@@ -12,7 +12,12 @@ from pathlib import Path
 import pytest
 from program import MODEL_PARAMETERS, Counted, Program, environment, one_line, write_model
 
-CLAIMED = "params=1M"
+
+@pytest.fixture
+def bench(bench: Program) -> Program:
+    """A user with a key, so that the line of its making stands in no answer."""
+    assert bench("key", "new").code == 0
+    return bench
 
 
 # ------------------------------------------------------------------------------------ what it prints
@@ -44,7 +49,7 @@ def test_json_on_stdout_says_the_same(bench: Program, counted: Counted) -> None:
         "not-met",
         "one-of-several",
     ]
-    assert "files-only-sampled" in said.json["doesNotShow"]
+    assert "language-model" in said.json["doesNotShow"]
     (file,) = (bench.folder / "results").iterdir()
     assert said.json["evidence"] == f"results/{file.name}"
     assert "-params-" in file.name
@@ -154,7 +159,6 @@ def test_everything_that_is_done_with_evidence_is_done_with_a_count(
     assert user("show", "--json", file).json["count"]["high"] == MODEL_PARAMETERS
     # An auditor who has the files signs what verify found.
     auditor = bench
-    assert auditor("key", "new").code == 0
     assert auditor("key", "trust", "vendor@example.org", user.home / "key.pub").code == 0
     verdict = tmp_path / "verdict.json"
     said = auditor("sign", "--verdict", file, "--model", counted.model, "-o", verdict)
@@ -177,7 +181,7 @@ def test_verify_without_the_files_says_so_and_counts_again(counted: Counted) -> 
 def test_verify_with_the_files_reads_them_again(counted: Counted) -> None:
     said = counted.made.bench("verify", counted.made.file, "--model", counted.model)
     assert said.code == 0
-    assert "2 file(s) read again: the same headers and drawn blocks, the same tensors" in said.out
+    assert "2 file(s) read again: the same bytes, and the same tensors" in said.out
 
 
 def altered(counted: Counted, folder: Path) -> Path:
@@ -244,11 +248,17 @@ def test_a_model_of_zeros_counts_for_nothing(bench: Program, tmp_path: Path) -> 
     with path.open("wb") as file:
         file.write(len(header).to_bytes(8, "little") + header)
         file.truncate(8 + len(header) + 2 * rows * columns)
-    said = bench("params", path, "--claim", "params=2B", "--require", "content-generation")
+    words = ("--claim", "params=2B", "--require", "content-generation", "-o", "padded.json")
+    said = bench("params", path, *words)
     assert said.code == 1
     assert "0 to 2,000,000,000 parameters" in said.out
     assert "claimed   params=2B: inconclusive" in said.out
     assert "Tensors with 2000000000 parameters held one value throughout" in said.out
+    # So large a file is digested in part only, and that is said.
+    assert "--digest full reads all" in said.out
+    verified = bench("verify", "padded.json", "--model", path)
+    assert verified.code == 0
+    assert "1 file(s) read again: the same headers and drawn blocks, the same tensors" in verified.out
 
 
 def test_layers_that_are_copies_of_one_count_once(bench: Program, tmp_path: Path) -> None:

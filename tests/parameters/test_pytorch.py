@@ -272,7 +272,7 @@ def test_a_call_of_anything_else_is_refused_by_its_name(
 ) -> None:
     pickled = pickle.dumps({"w": Runs(function, argument)}, protocol)
     message = refusal(archive(tmp_path, pickled))
-    assert "it carries code" in message
+    assert "whoever loads it is made to import or run" in message
     assert named in message
     assert "torch.save(model.state_dict(), FILE)" in message
 
@@ -288,7 +288,7 @@ def test_nothing_of_the_file_is_executed(tmp_path: Path) -> None:
     shown = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert shown.stdout.startswith("ModelInvalid model.pt: it carries code")
+    assert shown.stdout.startswith("ModelInvalid model.pt: whoever loads it is made to import or run")
     assert "posix.system" in shown.stdout
     assert shown.stdout.endswith("False\n")
     assert shown.stderr == ""
@@ -317,7 +317,7 @@ def test_a_whole_module_is_refused(tmp_path: Path) -> None:
 )
 def test_no_detour_leads_to_a_name_that_is_not_allowed(tmp_path: Path, pickled: bytes) -> None:
     message = refusal(archive(tmp_path, pickled))
-    assert "carries code" in message or "not as torch.save writes it" in message
+    assert "made to import or run" in message or "not as torch.save writes it" in message
     assert "\x1b" not in message
 
 
