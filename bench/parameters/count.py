@@ -71,7 +71,7 @@ def count(groups: Sequence[TensorGroup], stated: Sequence[Fact], sample: Content
 
 
 def _counted(groups: Sequence[TensorGroup], stated: Mapping[str, Fact]) -> list[_Counted]:
-    """Averaged copies beside no other weights are the model: then they are read by the rest of their names."""
+    """Averaged copies beside no other weights are the model, and are read by the rest of their names."""
     beside = packed.by_pattern(groups)
     counted = _tied([_row(group, beside, stated) for group in groups], stated)
     if any(row.role in PARAMETERS for row in counted):

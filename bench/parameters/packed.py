@@ -82,7 +82,7 @@ def unpacked(group: TensorGroup, beside: Beside, stated: Mapping[str, Fact]) -> 
     nibbles = 2 * group.nbytes
     if any(_is_share(nibbles, absmax.elements) for absmax in near(f"{last}.absmax")):
         return Unpacked.exactly(nibbles)
-    if group.dtype not in _WORDS:
+    if group.dtype not in _WORDS or not group.shape:
         return None
     if last == "qweight" and len(group.shape) == 2:
         return _qweight(group, near("scales"), near("g_idx"), near("qzeros"), stated)

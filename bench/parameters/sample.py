@@ -182,7 +182,7 @@ def digest(
     covers: Literal["full", "sampled"],
     progress: Callable[[int], None] | None = None,
 ) -> ModelFile:
-    """A file by its SHA-256; `progress` is told how many bytes are done.
+    """A file by its SHA-256; `progress` is told of each piece how many bytes it has.
 
     "full": of all its bytes. "sampled": of its size in decimal digits and a line feed, its first
     `header_size` bytes, and 64 blocks of 65,536 bytes in the order in which they are drawn. Block i
@@ -203,14 +203,12 @@ def digest(
                 covers = "full"
                 hashed = hashlib.sha256()
                 spans = iter([(0, size)])
-            done = 0
             for begin, length in spans:
                 for at in range(begin, begin + length, PIECE_BYTES):
                     piece = _read(path, file, at, min(PIECE_BYTES, begin + length - at))
                     hashed.update(piece)
-                    done += len(piece)
                     if progress is not None:
-                        progress(done)
+                        progress(len(piece))
     except OSError as error:
         raise _unreadable(path, error) from error
     return ModelFile(name=path.name, size=size, covers=covers, sha256=hashed.hexdigest())
