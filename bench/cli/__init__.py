@@ -68,7 +68,7 @@ def cli() -> None:
 
     Exit codes: 0 valid or done; 1 valid, but what --require asked is not met; 2 usage; 3 cannot
     measure here, or cannot write; 4 evidence invalid; 5 signature not trusted; 6 challenge refused;
-    70 a defect of bench; 130 interrupted; 141 nobody read the output to its end.
+    7 a model's files invalid; 70 a defect of bench; 130 interrupted; 141 nobody read the output to its end.
     """
 
 

@@ -5,7 +5,8 @@ checkpoint ("safetensors parameters") unless a line says otherwise, and equal tr
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -55,81 +56,103 @@ def part(counted: Count, role: Role) -> int:
     return sum(part.parameters for part in counted.parts if part.role == role)
 
 
-def decoder(
-    *,
-    layers: int,
-    hidden: int,
-    inner: int,
-    heads: int,
-    kv_heads: int,
-    head: int,
-    vocabulary: int,
-    tied: bool = False,
-    biases: bool = False,
-    norms: tuple[str, ...] = ("input_layernorm", "post_attention_layernorm"),
-    head_norms: bool = False,
-    experts: int = 0,
-    expert_prefix: str = "",
-    expert_names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj"),
-    inv_freq: bool = False,
-) -> Tensors:
-    """A decoder as the Llama of transformers has it, with what its relatives add."""
-    yield "model.embed_tokens.weight", "BF16", (vocabulary, hidden)
-    yield "model.norm.weight", "BF16", (hidden,)
-    if not tied:
-        yield "lm_head.weight", "BF16", (vocabulary, hidden)
-    for i in range(layers):
-        at = f"model.layers.{i}"
-        for name, rows in (("q", heads * head), ("k", kv_heads * head), ("v", kv_heads * head)):
-            yield f"{at}.self_attn.{name}_proj.weight", "BF16", (rows, hidden)
-            if biases:
-                yield f"{at}.self_attn.{name}_proj.bias", "BF16", (rows,)
-        yield f"{at}.self_attn.o_proj.weight", "BF16", (hidden, heads * head)
-        for norm in norms:
-            yield f"{at}.{norm}.weight", "BF16", (hidden,)
-        if head_norms:
-            yield f"{at}.self_attn.q_norm.weight", "BF16", (head,)
-            yield f"{at}.self_attn.k_norm.weight", "BF16", (head,)
-        if inv_freq:
-            yield f"{at}.self_attn.rotary_emb.inv_freq", "F32", (head // 2,)
-        if experts:
-            yield f"{at}.{expert_prefix}.gate.weight", "BF16", (experts, hidden)
-        places = [f"{expert_prefix}.experts.{j}" for j in range(experts)] or ["mlp"]
-        gate, up, down = expert_names
-        for place in places:
-            yield f"{at}.{place}.{gate}.weight", "BF16", (inner, hidden)
-            yield f"{at}.{place}.{up}.weight", "BF16", (inner, hidden)
-            yield f"{at}.{place}.{down}.weight", "BF16", (hidden, inner)
+@dataclass(frozen=True, kw_only=True)
+class Decoder:
+    """A decoder as the Llama of transformers has it, with what its relatives add: words of config.json."""
+
+    layers: int
+    hidden: int
+    inner: int
+    heads: int
+    kv_heads: int
+    head: int
+    vocabulary: int
+    tied: bool = False
+    biases: bool = False
+    norms: tuple[str, ...] = ("input_layernorm", "post_attention_layernorm")
+    head_norms: bool = False
+    experts: int = 0
+    expert_prefix: str = ""
+    expert_names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj")
+    inv_freq: bool = False
+
+    def tensors(self) -> Tensors:
+        yield "model.embed_tokens.weight", "BF16", (self.vocabulary, self.hidden)
+        yield "model.norm.weight", "BF16", (self.hidden,)
+        if not self.tied:
+            yield "lm_head.weight", "BF16", (self.vocabulary, self.hidden)
+        for i in range(self.layers):
+            at = f"model.layers.{i}"
+            yield from self._attention(f"{at}.self_attn")
+            for norm in self.norms:
+                yield f"{at}.{norm}.weight", "BF16", (self.hidden,)
+            if self.experts:
+                yield f"{at}.{self.expert_prefix}.gate.weight", "BF16", (self.experts, self.hidden)
+            gate, up, down = self.expert_names
+            for place in [f"{self.expert_prefix}.experts.{j}" for j in range(self.experts)] or ["mlp"]:
+                yield f"{at}.{place}.{gate}.weight", "BF16", (self.inner, self.hidden)
+                yield f"{at}.{place}.{up}.weight", "BF16", (self.inner, self.hidden)
+                yield f"{at}.{place}.{down}.weight", "BF16", (self.hidden, self.inner)
+
+    def _attention(self, at: str) -> Tensors:
+        for name, heads in (("q", self.heads), ("k", self.kv_heads), ("v", self.kv_heads)):
+            yield f"{at}.{name}_proj.weight", "BF16", (heads * self.head, self.hidden)
+            if self.biases:
+                yield f"{at}.{name}_proj.bias", "BF16", (heads * self.head,)
+        yield f"{at}.o_proj.weight", "BF16", (self.hidden, self.heads * self.head)
+        if self.head_norms:
+            yield f"{at}.q_norm.weight", "BF16", (self.head,)
+            yield f"{at}.k_norm.weight", "BF16", (self.head,)
+        if self.inv_freq:
+            yield f"{at}.rotary_emb.inv_freq", "F32", (self.head // 2,)
 
 
-LLAMA_3_1_8B = {
-    **{"layers": 32, "hidden": 4096, "inner": 14336, "heads": 32, "kv_heads": 8, "head": 128},
-    "vocabulary": 128256,
-}
-LLAMA_3_2_1B = {
-    **{"layers": 16, "hidden": 2048, "inner": 8192, "heads": 32, "kv_heads": 8, "head": 64},
-    **{"vocabulary": 128256, "tied": True},
-}
-LLAMA_2_7B = {
-    **{"layers": 32, "hidden": 4096, "inner": 11008, "heads": 32, "kv_heads": 32, "head": 128},
-    **{"vocabulary": 32000, "inv_freq": True},
-}
-QWEN2_5_0_5B = {
-    **{"layers": 24, "hidden": 896, "inner": 4864, "heads": 14, "kv_heads": 2, "head": 64},
-    **{"vocabulary": 151936, "tied": True, "biases": True},
-}
-MISTRAL_7B = {
-    **{"layers": 32, "hidden": 4096, "inner": 14336, "heads": 32, "kv_heads": 8, "head": 128},
-    "vocabulary": 32000,
-}
-GEMMA_2_2B = {
-    **{"layers": 26, "hidden": 2304, "inner": 9216, "heads": 8, "kv_heads": 4, "head": 256},
-    **{"vocabulary": 256000, "tied": True},
-    "norms": (
+MISTRAL_7B = Decoder(layers=32, hidden=4096, inner=14336, heads=32, kv_heads=8, head=128, vocabulary=32000)
+LLAMA_3_1_8B = replace(MISTRAL_7B, vocabulary=128256)
+LLAMA_3_2_1B = Decoder(
+    layers=16, hidden=2048, inner=8192, heads=32, kv_heads=8, head=64, vocabulary=128256, tied=True
+)
+LLAMA_2_7B = replace(MISTRAL_7B, inner=11008, kv_heads=32, inv_freq=True)
+QWEN2_5_0_5B = Decoder(
+    layers=24,
+    hidden=896,
+    inner=4864,
+    heads=14,
+    kv_heads=2,
+    head=64,
+    vocabulary=151936,
+    tied=True,
+    biases=True,
+)
+GEMMA_2_2B = Decoder(
+    layers=26,
+    hidden=2304,
+    inner=9216,
+    heads=8,
+    kv_heads=4,
+    head=256,
+    vocabulary=256000,
+    tied=True,
+    norms=(
         *("input_layernorm", "post_attention_layernorm"),
         *("pre_feedforward_layernorm", "post_feedforward_layernorm"),
     ),
-}
+)
+MIXTRAL_8X7B = replace(
+    MISTRAL_7B, experts=8, expert_prefix="block_sparse_moe", expert_names=("w1", "w3", "w2")
+)
+QWEN3_30B_A3B = Decoder(
+    layers=48,
+    hidden=2048,
+    inner=768,
+    heads=32,
+    kv_heads=4,
+    head=128,
+    vocabulary=151936,
+    head_norms=True,
+    experts=128,
+    expert_prefix="mlp",
+)
 
 
 @pytest.mark.parametrize(
@@ -143,17 +166,15 @@ GEMMA_2_2B = {
         pytest.param(GEMMA_2_2B, 2_614_341_888, id="google/gemma-2-2b"),
     ],
 )
-def test_a_decoder_has_the_published_number_of_parameters(
-    configuration: Mapping[str, object], published: int
-) -> None:
-    seen = counted(decoder(**configuration))  # type: ignore[arg-type]
+def test_a_decoder_has_the_published_number_of_parameters(configuration: Decoder, published: int) -> None:
+    seen = counted(configuration.tensors())
     assert parameters(seen) == published
     assert (seen.experts, seen.experts_reason) == (None, None)
 
 
 def test_a_head_stored_beside_its_tied_embedding_counts_once() -> None:
-    separate = decoder(**{**LLAMA_3_2_1B, "tied": False})  # type: ignore[arg-type]
-    seen = counted(separate, tied_embeddings=True)
+    separate = replace(LLAMA_3_2_1B, tied=False)
+    seen = counted(separate.tensors(), tied_embeddings=True)
     assert parameters(seen) == 1_235_814_400
     assert seen.embeddings == 128256 * 2048
 
@@ -178,7 +199,7 @@ def test_phi_3_mini() -> None:
 
 
 def test_gpt_2_without_the_masks_that_its_file_holds() -> None:
-    """openai-community/gpt2. The Hub's 137,022,720 counts the masks, 12 of 1024 x 1024; the model has fewer."""
+    """openai-community/gpt2. The Hub's 137,022,720 counts the masks too, 12 of 1024 x 1024."""
 
     def tensors() -> Tensors:
         yield "wte.weight", "F32", (50257, 768)
@@ -234,16 +255,7 @@ def test_bert_base_without_its_position_numbers() -> None:
 
 def test_mixtral_8x7b_and_what_a_token_meets() -> None:
     """mistralai/Mixtral-8x7B-v0.1. The paper (arXiv 2401.04088) says 47B in all and 13B active."""
-    seen = counted(
-        decoder(
-            **LLAMA_3_1_8B | {"vocabulary": 32000},  # type: ignore[arg-type]
-            experts=8,
-            expert_prefix="block_sparse_moe",
-            expert_names=("w1", "w3", "w2"),
-        ),
-        experts=8,
-        experts_used=2,
-    )
+    seen = counted(MIXTRAL_8X7B.tensors(), experts=8, experts_used=2)
     assert parameters(seen) == 46_702_792_704
     assert seen.experts is not None
     assert seen.experts.parameters == 32 * 8 * 3 * 4096 * 14336
@@ -252,17 +264,7 @@ def test_mixtral_8x7b_and_what_a_token_meets() -> None:
 
 def test_qwen3_30b_a3b_and_what_a_token_meets() -> None:
     """Qwen/Qwen3-30B-A3B; the model card says 30.5B in all and 3.3B activated."""
-    seen = counted(
-        decoder(
-            **{"layers": 48, "hidden": 2048, "inner": 768, "heads": 32, "kv_heads": 4, "head": 128},
-            vocabulary=151936,
-            head_norms=True,
-            experts=128,
-            expert_prefix="mlp",
-        ),
-        experts=128,
-        experts_used=8,
-    )
+    seen = counted(QWEN3_30B_A3B.tensors(), experts=128, experts_used=8)
     assert parameters(seen) == 30_532_122_624
     assert seen.experts is not None
     assert seen.experts.active == 3_353_032_704
@@ -351,20 +353,23 @@ def deepseek_v3(mtp: bool) -> Tensors:
 
 
 def test_deepseek_v3_in_fp8_and_what_a_token_meets() -> None:
-    """README_WEIGHTS.md: 671B in all and 36.7B activated, without the embedding."""
+    """README_WEIGHTS.md of the repository: 671B in all; 36.6B active with the head, without the embedding."""
     began = time.process_time()
     seen = counted(deepseek_v3(mtp=False), experts=256, experts_used=8)
     assert parameters(seen) == 671_026_419_200
     assert part(seen, "scale") == 0
     assert seen.experts is not None
-    assert seen.experts.parameters == 653_908_770_816
-    assert seen.experts.active == 37_552_282_624
+    assert seen.experts.parameters == 58 * 256 * 3 * 7168 * 2048
+    assert seen.experts.active == 671_026_419_200 - 58 * 248 * 3 * 7168 * 2048
     assert round((seen.experts.active - seen.embeddings) / 1e9, 1) == 36.6
     assert time.process_time() - began < 5.0
 
 
 def test_deepseek_v3_with_its_module_for_a_further_token() -> None:
-    """The Hub counts 684,531,386,000 elements, 41,555,600 of them F32: scales, and 59 biases of 256."""
+    """The Hub counts 684,531,386,000 elements, 41,555,600 of them F32: scales, and 59 biases of 256.
+
+    The module's embedding and head are stored again beside the model's: only their bytes show that.
+    """
     seen = counted(deepseek_v3(mtp=True), experts=256, experts_used=8)
     f32 = next(t.elements for t in seen.types if t.dtype == "F32")
     assert sum(t.elements for t in seen.types) == 684_531_386_000
