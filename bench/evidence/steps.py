@@ -57,6 +57,14 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AtHand:
+    """A model's files, and the nonce by which the verifier looks at them: who counted could not know it."""
+
+    path: Path
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What the verifier asks for: who is trusted, which rules, and how old evidence may be.
 
@@ -70,7 +78,7 @@ class Request:
     challenge: Posed | None = None
     rules_file: str | None = None
     max_age: timedelta | None = None
-    model: Path | None = None
+    model: AtHand | None = None
 
 
 @dataclass(slots=True)

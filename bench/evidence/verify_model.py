@@ -1,7 +1,8 @@
 """Steps 4 to 9 of `bench verify` over evidence about a model's parameters.
 
 Without the model's files everything that follows from the listed groups of tensors is counted again; with
-them at hand (`--model PATH`) they are read once more by the evidence's own nonce, and must agree.
+them at hand (`--model PATH`) they are read once more by the evidence's own nonce, and must agree; then they
+are looked at by a nonce of the verifier's, and the answers must be the same.
 """
 
 import re
@@ -14,6 +15,7 @@ from bench.errors import ChallengeRefused, EvidenceInvalid, ModelInvalid, UsageE
 from bench.evidence import harness
 from bench.evidence.steps import (
     MODEL_NAMES,
+    AtHand,
     Request,
     Step,
     Verified,
@@ -25,7 +27,7 @@ from bench.evidence.steps import (
 from bench.parameters import conclusion, inventory, model, names
 from bench.parameters.claims import parse_claim
 from bench.printable import printable
-from bench.terms import Model, ModelEvidence, Scalar
+from bench.terms import Model, ModelEvidence, RuleSet, Scalar
 
 
 def steps(evidence: ModelEvidence, request: Request, found: Verified) -> Iterator[Step]:
@@ -48,7 +50,7 @@ def steps(evidence: ModelEvidence, request: Request, found: Verified) -> Iterato
         raise EvidenceInvalid("the count in the file is not the one that follows from its tensors.", step=6)
     require_limits(evidence, concluded.does_not_show)
     yield _counted(evidence)
-    yield _files_step(evidence, request.model)
+    yield _files_step(evidence, request.model, rules)
     if concluded.verdict != evidence.verdict:
         raise EvidenceInvalid("the verdict in the file is not the one that follows from its count.", step=8)
     found.evidence = evidence
@@ -72,22 +74,45 @@ def _counted(evidence: ModelEvidence) -> Step:
     return _step(6, "recounted", tensors=tensors, groups=len(evidence.model.groups))
 
 
-def _files_step(evidence: ModelEvidence, path: Path | None) -> Step:
-    if evidence.model is None:
-        if path is not None:
+def _files_step(evidence: ModelEvidence, at_hand: AtHand | None, rules: RuleSet) -> Step:
+    counted = evidence.model
+    if counted is None:
+        if at_hand is not None:
             raise UsageError("it is about a hosted service, which has no files: leave out --model.")
         return _step(7, "no-model-files")
-    if path is None:
-        return _step(7, "model-not-at-hand", files=len(evidence.model.files))
-    covers = model.covers(evidence.model)
+    if at_hand is None:
+        return _step(7, "model-not-at-hand", files=len(counted.files))
+    covers = model.covers(counted)
+    again = _read(at_hand.path, evidence.nonce, covers)
+    for name, part in _PARTS.items():
+        if part(again) != part(counted):
+            raise EvidenceInvalid(
+                f"the files in {at_hand.path} are not the ones that were counted: {name}.", step=7
+            )
+    _look_elsewhere(evidence, at_hand, rules)
+    return _step(7, f"model-read-{covers}", files=len(again.files))
+
+
+def _look_elsewhere(evidence: ModelEvidence, at_hand: AtHand, rules: RuleSet) -> None:
+    """Whoever made the file drew its nonce, and could have put weights only where it leads."""
+    elsewhere = _read(at_hand.path, at_hand.nonce, "sampled")
+    found = conclusion.conclude(elsewhere, evidence.claim, rules)
+    if found.verdict.items == evidence.verdict.items and found.verdict.claim == evidence.verdict.claim:
+        return
+    assert found.count is not None
+    assert evidence.count is not None
+    raise EvidenceInvalid(
+        f"looked at elsewhere, the files in {at_hand.path} hold {found.count.low:,} parameters at least, "
+        f"where the evidence says {evidence.count.low:,}: their content is not alike throughout.",
+        step=7,
+    )
+
+
+def _read(path: Path, nonce: str, covers: model.Covers) -> Model:
     try:
-        again = model.read(path, nonce=evidence.nonce, covers=covers)
+        return model.read(path, nonce=nonce, covers=covers)
     except ModelInvalid as error:
         raise EvidenceInvalid(f"the files in {path} cannot be counted: {error}", step=7) from error
-    for name, part in _PARTS.items():
-        if part(again) != part(evidence.model):
-            raise EvidenceInvalid(f"the files in {path} are not the ones that were counted: {name}.", step=7)
-    return _step(7, f"model-read-{covers}", files=len(again.files))
 
 
 # What must be the same, in the order in which a difference tells most.

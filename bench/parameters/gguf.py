@@ -9,17 +9,16 @@ file's size. The library's tables of types say what a tensor takes.
 """
 
 import os
-import stat
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BufferedReader
 from itertools import pairwise
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from bench.errors import ModelInvalid, UsageError
+from bench.parameters.files import opened
 from bench.parameters.inventory import (
     MAX_COUNT,
     MAX_HEADER_BYTES,
@@ -110,7 +109,7 @@ class _Cursor:
     """
 
     where: str
-    file: BufferedReader
+    file: BinaryIO
     size: int
     order: str = "<"
     at: int = 0
@@ -181,16 +180,8 @@ def read(path: Path) -> Header:
     """
     where = printable(str(path))
     tables = _tables()
-    try:
-        # Without O_NONBLOCK opening a FIFO would wait for a writer for ever.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            state = os.fstat(file.fileno())
-            if not stat.S_ISREG(state.st_mode):
-                raise UsageError(f"{where}: it is not a regular file. Give a GGUF file.")
-            return _header(_Cursor(where, file, state.st_size), path.name, tables)
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise UsageError(f"{where}: it cannot be read: {why}. Give a GGUF file that you may read.") from error
+    with opened(path) as file:
+        return _header(_Cursor(where, file, os.fstat(file.fileno()).st_size), path.name, tables)
 
 
 def _tables() -> Any:
@@ -209,6 +200,12 @@ def _header(cursor: _Cursor, name: str, tables: Any) -> Header:
     values = _values(cursor, keys, tables)
     listed = [_tensor(cursor, index, tables) for index in range(tensors)]
     stored = _placed(cursor, listed, name, _alignment(cursor, values))
+    # Of a model in parts the first may hold words alone.
+    if not tensors and _as_number(values.get(_SPLIT["shards"])) in (None, 0, 1):
+        raise ModelInvalid(
+            f"{cursor.where}: it holds no tensors, only a vocabulary or other words: nothing in it can "
+            "be counted. Give the GGUF file that has the weights."
+        )
     return Header(size=cursor.at, tensors=stored, stated=_facts(values, tables))
 
 

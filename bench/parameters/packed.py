@@ -25,6 +25,9 @@ _BITS = (2, 3, 4, 5, 6, 8)
 # Weights that share one absmax (bitsandbytes), and one scale of a byte in NVFP4 and MXFP4.
 _ABSMAX_BLOCKS = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 _FP4_BLOCKS = (16, 32)
+# Bytes of one MXFP4 block, and what bitsandbytes calls a 4-bit tensor's description.
+_MXFP4_BYTES = 16
+_STATES_OF_4_BIT = ("quant_state.bitsandbytes__nf#", "quant_state.bitsandbytes__fp#")
 _BYTE_SCALES = ("F8_E4M3", "F8_E8M0", "U8")
 _FLOATS = ("F64", "F32", "F16", "BF16", "C64", "C128")
 
@@ -80,7 +83,11 @@ def unpacked(group: TensorGroup, beside: Beside, stated: Mapping[str, Fact]) -> 
 
     elements = group.elements
     nibbles = 2 * group.nbytes
-    if any(_is_share(nibbles, absmax.elements) for absmax in near(f"{last}.absmax")):
+    if (
+        group.shape[-1:] == (1,)
+        and any(near(f"{last}.{state}") for state in _STATES_OF_4_BIT)
+        and any(_is_share(nibbles, absmax.elements) for absmax in near(f"{last}.absmax"))
+    ):
         return Unpacked.exactly(nibbles)
     if group.dtype not in _WORDS or not group.shape:
         return None
@@ -88,10 +95,12 @@ def unpacked(group: TensorGroup, beside: Beside, stated: Mapping[str, Fact]) -> 
         return _qweight(group, near("scales"), near("g_idx"), near("qzeros"), stated)
     if last == "weight_packed" and near("weight_scale"):
         if group.dtype == "U8":
-            return Unpacked.exactly(2 * elements)
+            return Unpacked.exactly(2 * elements) if _is_fp4(group, near("weight_scale")) else None
         return _rows_of_words(group, near("weight_scale"), stated)
-    if last.endswith("_blocks") and group.dtype == "U8" and near(last.removesuffix("blocks") + "scales"):
-        return Unpacked.exactly(2 * elements)
+    if last.endswith("_blocks") and group.dtype == "U8" and group.shape[-1] == _MXFP4_BYTES:
+        scales = near(last.removesuffix("blocks") + "scales")
+        if any(scale.shape == group.shape[:-1] for scale in scales):
+            return Unpacked.exactly(2 * elements)
     if last == "weight":
         if group.dtype == "U32" and near("scales"):
             return _rows_of_words(group, near("scales"), stated)
@@ -124,13 +133,12 @@ def _qweight(
     outputs = {scale.shape[-1] for scale in scales if len(scale.shape) == 2}
     if columns in outputs:
         inputs = {index.shape[0] for index in g_idx if len(index.shape) == 1}
-        if not inputs:
-            # Zero points are packed as the weights are, along the outputs.
-            zeros = {zero.shape[-1] * word for zero in qzeros if len(zero.shape) == 2}
-            inputs = {rows * word // (bits // columns) for bits in zeros if _is_width(bits, columns)}
+        # Zero points are packed as the weights are, along the outputs: they tell the width once more.
+        zeros = {zero.shape[-1] * word for zero in qzeros if len(zero.shape) == 2}
+        inputs |= {rows * word // (bits // columns) for bits in zeros if _is_width(bits, columns)}
         fitting = {count for count in inputs if _is_width(rows * word, count)}
         return _one_of({count * columns for count in fitting}) or _by_bits(group, word, stated)
-    fitting = {count for count in outputs if count > columns and _is_width(columns * word, count)}
+    fitting = {count for count in outputs if _is_width(columns * word, count)}
     return _one_of({rows * count for count in fitting}) or _by_bits(group, word, stated)
 
 
@@ -139,7 +147,8 @@ def _rows_of_words(group: TensorGroup, scales: Sequence[TensorGroup], stated: Ma
     word = _WORDS[group.dtype]
     share = _number(stated, "quantisation-group")
     packed = group.shape[-1] * word
-    inputs = {scale.shape[-1] * share for scale in scales if share and scale.shape[:-1] == group.shape[:-1]}
+    rows = group.shape[:-1]
+    inputs = {scale.shape[-1] * share for scale in scales if scale.shape and scale.shape[:-1] == rows}
     fitting = {count for count in inputs if _is_width(packed, count)}
     return _one_of({group.elements // group.shape[-1] * count for count in fitting}) or _by_bits(
         group, word, stated
@@ -148,9 +157,7 @@ def _rows_of_words(group: TensorGroup, scales: Sequence[TensorGroup], stated: Ma
 
 def _bytes(group: TensorGroup, scales: Sequence[TensorGroup], stated: Mapping[str, Fact]) -> Unpacked:
     """Bytes of one 8-bit weight, of two in four bits each, or of four of BitNet's."""
-    rows, columns = group.shape[:-1], 2 * group.shape[-1]
-    of_bytes = [scale.shape for scale in scales if scale.dtype in _BYTE_SCALES and scale.shape[:-1] == rows]
-    if any(shape[-1] * block == columns for shape in of_bytes if shape for block in _FP4_BLOCKS):
+    if _is_fp4(group, [scale for scale in scales if scale.dtype in _BYTE_SCALES]):
         return Unpacked.exactly(2 * group.elements)
     if group.dtype == "I8":
         return Unpacked.exactly(group.elements)
@@ -158,6 +165,13 @@ def _bytes(group: TensorGroup, scales: Sequence[TensorGroup], stated: Mapping[st
     if method is not None and method.value == "bitnet" and all(scale.elements == 1 for scale in scales):
         return Unpacked.exactly(4 * group.elements)
     return Unpacked(low=group.elements, high=most(group))
+
+
+def _is_fp4(group: TensorGroup, scales: Sequence[TensorGroup]) -> bool:
+    """Whether scales of blocks that fp4 has say that each byte of a row holds two weights."""
+    rows, columns = group.shape[:-1], 2 * group.shape[-1]
+    shapes = [scale.shape for scale in scales if scale.shape and scale.shape[:-1] == rows]
+    return any(shape[-1] * block == columns for shape in shapes for block in _FP4_BLOCKS)
 
 
 def _is_share(weights: int, scales: int) -> bool:
@@ -184,4 +198,4 @@ def _by_bits(group: TensorGroup, word: int, stated: Mapping[str, Fact]) -> Unpac
 
 def _number(stated: Mapping[str, Fact], name: str) -> int:
     fact = stated.get(name)
-    return fact.value if fact is not None and type(fact.value) is int and fact.value > 0 else 0
+    return fact.value if fact is not None and type(fact.value) is int else 0

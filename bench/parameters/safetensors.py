@@ -61,6 +61,7 @@ _MEMBER = re.compile(
     _SPACE + rb"(" + _STRING + rb")" + _SPACE + rb":" + _SPACE + rb"(" + _VALUE + rb")" + _SPACE + rb"([,}])",
     re.DOTALL,
 )
+_IN_PAIRS = json.JSONDecoder(object_pairs_hook=list)
 _EMPTY = re.compile(rb"\{" + _SPACE + rb"\}")
 
 
@@ -125,7 +126,7 @@ def _members(header: bytes, where: str) -> Iterator[tuple[str, _Pairs]]:
         if member is None:
             raise _not_a_header(where, at, 'expected "name": {"dtype": …, "shape": […], "data_offsets": […]}')
         try:
-            name, pairs = json.loads(f"[{member[1].decode()},{member[2].decode()}]", object_pairs_hook=list)
+            name, pairs = _IN_PAIRS.decode(f"[{member[1].decode()},{member[2].decode()}]")
         except (ValueError, RecursionError) as error:
             raise _not_a_header(where, at, printable(str(error))) from error
         if name in names:
@@ -176,15 +177,17 @@ def _tensor(name: str, pairs: _Pairs, path: Path, data_start: int, where: str) -
 
 def _require_gapless(tensors: Sequence[Stored], data_start: int, size: int, where: str) -> None:
     """Each byte behind the header belongs to one tensor."""
-    end, before = data_start, "the header"
+    end = data_start
+    before: str | None = None
     for offset, nbytes, name in sorted((t.offset or 0, t.nbytes, t.name) for t in tensors):
         if offset != end:
             what = "overlaps" if offset < end else "leaves a hole behind"
+            other = "the header" if before is None else f"the tensor {printable(before)}"
             raise ModelInvalid(
-                f"{where}: the tensor {printable(name)} {what} {before}: it begins at byte {offset} of the "
+                f"{where}: the tensor {printable(name)} {what} {other}: it begins at byte {offset} of the "
                 f"file, expected {end}."
             )
-        end, before = offset + nbytes, f"the tensor {printable(name)}"
+        end, before = offset + nbytes, name
     if end != size:
         what = "It is cut short: get it again" if end > size else "No tensor has the bytes behind"
         raise ModelInvalid(f"{where}: its tensors end at byte {end}, and the file has {size} bytes. {what}.")

@@ -33,12 +33,11 @@ _CARD_FACTS = {
     "library_name": "library-name",
     "model_name": "card-name",
 }
-# A plain or quoted scalar of one line: what begins otherwise is a list, a block, an alias or a tag.
-_CARD_LINE = re.compile(
-    rf"(?P<key>{'|'.join(_CARD_FACTS)}):[ \t]+"
-    r"""(?:"(?P<double>[^"\\]*)"|'(?P<single>[^']*)'|(?P<plain>[^\s"'\[\]{}|>&*!%@`#,?:-].*?))"""
-    r"[ \t]*(?:[ \t]#.*)?"
-)
+# A value that is kept has at most 1,000 characters; with its key and a comment, no card needs more.
+_MAX_LINE = 1200
+_COMMENT = re.compile(r"[ \t]#")
+# What begins with one of these is no plain scalar but a list, a block, an alias, a tag or a comment.
+_NOT_PLAIN = frozenset("\"'[]{}|>&*!%@`#,?:-")
 
 
 def read(folder: Path) -> tuple[Fact, ...]:
@@ -174,10 +173,24 @@ def _card(folder: Path) -> Iterator[Fact]:
     if lines[0] != "---" or "---" not in lines[1:]:
         return
     for line in lines[1 : lines.index("---", 1)]:
-        found = _CARD_LINE.fullmatch(line)
-        value = _text(found["double"] or found["single"] or found["plain"]) if found is not None else None
-        if found is not None and value is not None:
-            yield Fact(name=_CARD_FACTS[found["key"]], value=value, source=name)
+        key, colon, rest = line.partition(":")
+        if key in _CARD_FACTS and colon and rest[:1] in (" ", "\t") and len(line) <= _MAX_LINE:
+            value = _text(_scalar(rest.strip(" \t")))
+            if value is not None:
+                yield Fact(name=_CARD_FACTS[key], value=value, source=name)
+
+
+def _scalar(text: str) -> str | None:
+    """A plain or quoted scalar of one line without the comment behind it; None for anything else in YAML."""
+    mark = text[:1]
+    if mark in ("'", '"'):
+        inside, end, after = text[1:].partition(mark)
+        # Text is stripped at its end, so that what follows the quote is a comment or no YAML.
+        closed = end and (not after or (after[0] in " \t" and after.lstrip(" \t")[0] == "#"))
+        return inside if closed and not (mark == '"' and "\\" in inside) else None
+    if mark in _NOT_PLAIN:
+        return None
+    return _COMMENT.split(text, maxsplit=1)[0].rstrip(" \t")
 
 
 def _part(config: object, key: str) -> Mapping[str, object]:

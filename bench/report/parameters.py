@@ -8,7 +8,7 @@ from bench.printable import printable
 from bench.report import sentences
 from bench.report.beside import plain
 from bench.report.findings import findings, limits
-from bench.terms import Count, Fact, ItemAnswer, Model, ModelEvidence, RuleSet
+from bench.terms import ContentSample, Count, Fact, ItemAnswer, Model, ModelEvidence, RuleSet
 from bench.units import format_bytes, format_count
 
 # Of files and of what is stated so many are told one by one.
@@ -27,7 +27,7 @@ def report(console: Console, evidence: ModelEvidence, rules: RuleSet, number: st
     if evidence.model is not None and evidence.count is not None:
         _model(console, evidence.model)
         _count(console, evidence.count)
-        _sample(console, evidence.model)
+        _sample(console, evidence.model.sample)
     _items(console, evidence, rules)
     findings(console, evidence.verdict.findings)
     limits(console, "What it does not show", evidence.does_not_show)
@@ -91,19 +91,15 @@ def _count(console: Console, count: Count) -> None:
     console.print(f"stored elements by type: {types}")
 
 
-def _sample(console: Console, model: Model) -> None:
-    sample = model.sample
+def _sample(console: Console, sample: ContentSample) -> None:
     looked = sum(row.tensors for row in sample.groups)
     if not looked:
-        console.print("content not looked at: no tensor is large enough, or lies in one piece")
+        console.print("content not looked at: no tensor lies in one piece")
     else:
-        constant = sum(row.constant for row in sample.groups)
-        repeated = sum(row.repeated for row in sample.groups)
         least = min(row.entropy for row in sample.groups)
         console.print(
-            f"content: {sample.blocks} blocks of up to {sample.block_bytes} bytes in {looked} tensors of "
-            f"{sample.least_elements:,} elements or more: {constant} constant, {repeated} repeated; least "
-            f"entropy of a block {least:.1f} bits a byte"
+            f"content: {sample.blocks} blocks of up to {sample.block_bytes} bytes in {looked} tensors were "
+            f"looked at; least entropy of a tensor's {least:.1f} bits a byte"
         )
     console.print()
 

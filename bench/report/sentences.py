@@ -126,14 +126,17 @@ FINDINGS: Mapping[str, str] = {
         "leaves them out."
     ),
     "constant-tensors": (
-        "Tensors with {parameters} parameters held one value throughout the blocks that were looked at; the "
-        "lower figure leaves them out."
+        "Tensors with {parameters} parameters held one value, or hardly anything, where they were looked at; "
+        "the lower figure leaves them out."
     ),
     "repeated-tensors": (
         "Tensors with {parameters} parameters held the same bytes as others where they were looked at; the "
         "lower figure leaves them out."
     ),
-    "low-entropy": "A block has {bits} bits of entropy a byte: hardly anything stands in it.",
+    "not-looked-at": (
+        "Tensors with {parameters} parameters are too small to be looked at, or do not lie in one piece; the "
+        "lower figure leaves them out."
+    ),
     "experts-not-stated": (
         "It has experts, and no configuration says how many and how many a token uses: active parameters are "
         "not told."
@@ -187,7 +190,8 @@ REASONS: Mapping[str, str] = {
     # why parameters are in doubt
     "packed-width-open": "packed, and the bits of a weight are not told",
     "integers-unexplained": "integers in matrices that no scheme explains",
-    "constant-tensors": "one value throughout",
+    "constant-tensors": "one value throughout, or hardly anything",
+    "not-looked-at": "not looked at: too small, or not in one piece",
     "repeated-tensors": "the same bytes as others",
 }
 

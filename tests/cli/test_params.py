@@ -7,10 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from program import MODEL_PARAMETERS, Counted, Program, environment, one_line, write_model
+from program import MODEL_PARAMETERS, TOP, Counted, Program, environment, one_line, write_model
+
+from bench.terms import ModelEvidence
 
 
 @pytest.fixture
@@ -33,7 +36,7 @@ def test_a_published_folder_is_counted_judged_and_signed(counted: Counted) -> No
     assert "license apache-2.0" in out
     assert "content-generation             uses a model of ≥ 1 billion" in out
     assert "內容生成系統「使用10億(1B)以上參數之AI大語言模型" in out
-    assert "0 constant, 0 repeated" in out
+    assert "10 blocks of up to 4096 bytes in 5 tensors were looked at" in out
     assert "consultation 2024; check the regulation in force" in out
     assert "Findings" not in out
 
@@ -94,6 +97,10 @@ def test_a_requirement_that_is_not_met_ends_with_1(bench: Program, counted: Coun
         (["there-is-none"], "there-is-none"),
         (["{model}", "--hosted", "x"], "give one of them"),
         (["--hosted", "x"], "add --claim params=3B"),
+        (["--hosted", "x\x1b[2J", "--claim", "params=3B"], "that can be printed"),
+        (["{model}", "-o", "{model}/config.json"], "lies beside the model's files"),
+        (["{model}", "-o", "{model}/evidence.safetensors"], "lies beside the model's files"),
+        (["{shard}", "-o", "{shard}"], "lies beside the model's files"),
         (["{model}", "--claim", "8x7B"], "expected params=NUMBER"),
         (["{model}", "--claim", "fp32=3TFLOPS"], "expected params=NUMBER"),
         (["{model}", "--require", "edge-device"], "unknown item 'edge-device'"),
@@ -104,10 +111,13 @@ def test_a_requirement_that_is_not_met_ends_with_1(bench: Program, counted: Coun
 def test_words_that_cannot_be_acted_on_cost_a_line(
     bench: Program, counted: Counted, words: list[str], says: str
 ) -> None:
-    said = bench("params", *(word.format(model=counted.model) for word in words))
+    shard = sorted(counted.model.glob("*.safetensors"))[0]
+    before = {path: path.read_bytes() for path in counted.model.iterdir()}
+    said = bench("params", *(word.format(model=counted.model, shard=shard) for word in words))
     assert said.code == 2
     assert says in one_line(said.err)
     assert not (bench.folder / "results").exists() or not list((bench.folder / "results").iterdir())
+    assert {path: path.read_bytes() for path in counted.model.iterdir()} == before
 
 
 def test_an_output_that_cannot_be_written_is_told_before_anything_is_read(
@@ -236,6 +246,19 @@ def test_model_and_challenge_belong_to_their_own_kind_of_evidence(
     assert bench("challenge", "close", counted.made.file).code != 0
 
 
+def test_a_rule_set_without_items_counts_all_the_same(bench: Program, counted: Counted) -> None:
+    shipped = (TOP / "profiles" / "rules" / "tw-ai-hardware-2024.toml").read_text("utf-8")
+    bare = shipped[: shipped.index("[[item]]")].replace('id = "tw-ai-hardware-2024"', 'id = "bare"')
+    rules = bench.folder / "bare.toml"
+    rules.write_text(bare, "utf-8")
+    said = bench("params", counted.model, "--rules", rules, "-o", "bare.json")
+    assert said.code == 0, said.err
+    assert bench("verify", "bare.json", "--rules", rules).code == 0
+    said = bench("sign", "--verdict", "bare.json", "--rules", rules)
+    assert said.code == 0, said.err
+    assert "COMPUTE_EVIDENCE_PARAMETERS_COUNTED" in said.out
+
+
 # --------------------------------------------------------------------------------------- what is a lie
 
 
@@ -253,12 +276,70 @@ def test_a_model_of_zeros_counts_for_nothing(bench: Program, tmp_path: Path) -> 
     assert said.code == 1
     assert "0 to 2,000,000,000 parameters" in said.out
     assert "claimed   params=2B: inconclusive" in said.out
-    assert "Tensors with 2000000000 parameters held one value throughout" in said.out
+    assert "Tensors with 2000000000 parameters held one value, or hardly anything" in said.out
     # So large a file is digested in part only, and that is said.
     assert "--digest full reads all" in said.out
     verified = bench("verify", "padded.json", "--model", path)
     assert verified.code == 0
     assert "1 file(s) read again: the same headers and drawn blocks, the same tensors" in verified.out
+
+
+def islands(path: Path, nonce: str) -> None:
+    """A tensor of a thousand million weights, all of them nothing but where this nonce leads."""
+    import numpy as np
+
+    from bench.parameters import inventory, sample
+    from bench.parameters.inventory import Stored
+
+    rows, columns = 1_000, 1_000_000
+    size = 2 * rows * columns
+    entry = {"dtype": "F16", "shape": [rows, columns], "data_offsets": [0, size]}
+    header = json.dumps({"model.layers.0.weight": entry}).encode()
+    stored = Stored(
+        name="model.layers.0.weight",
+        dtype="F16",
+        shape=(rows, columns),
+        file=path.name,
+        offset=8 + len(header),
+        nbytes=size,
+    )
+    with path.open("w+b") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + size)
+        (group,) = inventory.grouped([stored])
+        for place in sample.places_of(group, nonce).begins:
+            file.seek(place)
+            file.write(np.random.default_rng(place).bytes(sample.BLOCK_BYTES))
+
+
+def test_weights_that_stand_only_where_the_maker_looked_are_found_by_who_verifies(
+    bench: Program, tmp_path: Path
+) -> None:
+    """Whoever counts draws the nonce: a vendor can write weights there alone, and sign an honest count."""
+    from bench.evidence import envelope, keys, statement
+    from bench.judge import catalog
+    from bench.parameters import model
+    from bench.parameters.conclusion import conclude
+
+    path, nonce = tmp_path / "islands.safetensors", "ab" * 32
+    islands(path, nonce)
+    said = bench("params", path, "-o", "honest.json")
+    assert "0 to 1,000,000,000 parameters" in said.out
+    honest = statement.parse(envelope.parse((bench.folder / "honest.json").read_bytes()).payload)
+    assert isinstance(honest, ModelEvidence)
+    read = model.read(path, nonce=nonce, covers="sampled")
+    found = conclude(read, None, catalog.rules(honest.rules.name))
+    assert found.count is not None
+    assert found.count.low == 10**9
+    forged = replace(honest, nonce=nonce, model=read, count=found.count, verdict=found.verdict)
+    key = keys.load(bench.home / "key")
+    signed = envelope.sign(statement.build(forged), envelope.PAYLOAD_TYPE, [key])
+    (bench.folder / "forged.json").write_bytes(envelope.to_json(signed))
+    assert bench("verify", "forged.json", "--require", "content-generation").code == 0
+    said = bench("verify", "forged.json", "--model", path)
+    assert said.code == 4
+    assert "looked at elsewhere" in one_line(said.err)
+    assert "hold 0 parameters at least" in said.err
 
 
 def test_layers_that_are_copies_of_one_count_once(bench: Program, tmp_path: Path) -> None:

@@ -66,7 +66,14 @@ NO_CODES = {
         "compute-evidence-verdict",
     ),
     # Names under which a model's configuration states something.
-    *("experts-used", "quantisation-bits", "quantisation-group", "tensors-in-all", "tied-embeddings"),
+    *(
+        "adapter-type",
+        "experts-used",
+        "quantisation-bits",
+        "quantisation-group",
+        "tensors-in-all",
+        "tied-embeddings",
+    ),
     # Names of diagnostics, and of the chain that a clock is measured by.
     *("cold-caches", "one-thread", "other-pool", "imul-chain"),
 }
@@ -171,7 +178,7 @@ def finding_codes() -> set[str]:
 
 def doubt_codes() -> set[str]:
     """Why parameters are in doubt: told beside the figures and among the findings."""
-    return looped("code", "bench/parameters/count.py")
+    return looped("code", "bench/parameters/count.py") | argument("Doubt", 0, "bench/parameters/count.py")
 
 
 def reason_codes() -> set[str]:
@@ -289,7 +296,7 @@ def limit_codes() -> set[str]:
 def a_model() -> terms.Model:
     """One whose files are digested in part."""
     file = terms.ModelFile(name="a", size=1, covers="sampled", sha256="")
-    sample = terms.ContentSample(blocks=0, block_bytes=1, least_elements=1, groups=())
+    sample = terms.ContentSample(blocks=0, block_bytes=1, groups=())
     return terms.Model(
         format="gguf", files=(file,), listing="", groups=(), stated=(), findings=(), sample=sample
     )

@@ -3,7 +3,7 @@
 from decimal import ROUND_HALF_EVEN, Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import UsageError
@@ -25,6 +25,7 @@ from bench.parameters.claims import parse_claim
         ("params=3.0B", 3_000_000_000, 2_940_000_000, 3_060_000_000),
         ("params=125K", 125_000, 124_500, 125_500),
         ("params=1.501K", 1501, 1500, 1501),
+        ("params=0.001K", 1, 1, 1),
         ("params=1T", 10**12, 5 * 10**11, 15 * 10**11),
         ("params=1000T", 10**15, 98 * 10**13, 102 * 10**13),
         ("params=1235814400", 1_235_814_400, 1_235_814_400, 1_235_814_400),
@@ -95,6 +96,7 @@ def test_a_claim_is_a_whole_number_of_one_to_a_thousand_trillion(text: str) -> N
 UNITS = st.sampled_from(["", "K", "M", "B", "T", "k", "b"])
 
 
+@settings(deadline=None)
 @given(number=st.decimals(min_value=0, max_value=10**6, places=3), unit=UNITS)
 def test_the_interval_holds_the_value(number: Decimal, unit: str) -> None:
     try:
@@ -105,6 +107,7 @@ def test_the_interval_holds_the_value(number: Decimal, unit: str) -> None:
     assert claim.high - claim.low <= max(claim.value, 1)
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=30))
 def test_any_text_is_a_claim_or_refused(text: str) -> None:
     for claimed in (text, f"params={text}", f"params=3{text}"):
@@ -114,6 +117,7 @@ def test_any_text_is_a_claim_or_refused(text: str) -> None:
             continue
 
 
+@settings(deadline=None)
 @given(
     parameters=st.integers(min_value=1000, max_value=10**14),
     digits=st.integers(min_value=1, max_value=6),

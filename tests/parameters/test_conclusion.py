@@ -1,5 +1,6 @@
 """What follows for the items of the shipped rules, and for a claim, from a model's figures."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from safetensors.torch import save_file
 from bench.judge import catalog
 from bench.parameters import model
 from bench.parameters.claims import parse_claim
-from bench.parameters.conclusion import LOW_ENTROPY_BITS, METHOD, Conclusion, conclude, does_not_show
+from bench.parameters.conclusion import METHOD, Conclusion, conclude, does_not_show
 from bench.terms import (
     ClaimWord,
     ContentSample,
@@ -45,7 +46,6 @@ def holding(
     low: int,
     high: int | None = None,
     *,
-    entropy: float = 7.9,
     covers: tuple[str, ...] = ("full",),
     findings: tuple[Finding, ...] = (),
     stated: tuple[Fact, ...] = (),
@@ -55,7 +55,10 @@ def holding(
     # Bytes may hold four weights each.
     doubtful = (high or low) - low
     assert doubtful % 4 == 0
-    looked = LookedAt(group=0, tensors=1, constant=0, repeated=0, entropy=entropy)
+    held = (group("a.w", (low,)), group("b.w", (doubtful // 4, 1), "U8"), *groups)
+    looked = tuple(
+        LookedAt(group=index, tensors=1, constant=0, repeated=0, entropy=7.9) for index in range(len(held))
+    )
     return Model(
         format="safetensors",
         files=tuple(
@@ -63,10 +66,10 @@ def holding(
             for i, how in enumerate(covers)
         ),
         listing="0" * 64,
-        groups=(group("a.w", (low,)), group("b.w", (doubtful // 4, 1), "U8"), *groups),
+        groups=held,
         stated=stated,
         findings=findings,
-        sample=ContentSample(blocks=2, block_bytes=4096, least_elements=65536, groups=(looked,)),
+        sample=ContentSample(blocks=2, block_bytes=4096, groups=looked),
     )
 
 
@@ -193,14 +196,12 @@ def test_a_doubt_is_a_finding_with_its_number() -> None:
     assert (finding.subject, dict(finding.numbers)) == ("model", {"parameters": 8})
 
 
-@pytest.mark.parametrize(("entropy", "found"), [(LOW_ENTROPY_BITS, False), (0.999, True), (0.0, True)])
-def test_next_to_empty_blocks_are_a_finding(entropy: float, found: bool) -> None:
-    expected = [("warning", "low-entropy")] if found else []
-    concluded_ = concluded(holding(4, entropy=entropy))
-    assert codes(concluded_) == expected
-    assert [dict(finding.numbers) for finding in concluded_.verdict.findings] == [
-        {"bits": entropy} for _ in expected
-    ]
+def test_a_model_that_was_not_looked_at_is_in_doubt_as_a_whole() -> None:
+    unseen = ContentSample(blocks=0, block_bytes=4096, groups=())
+    found = concluded(replace(holding(4), sample=unseen))
+    assert codes(found) == [("warning", "not-looked-at")]
+    assert found.count is not None
+    assert (found.count.low, found.count.high) == (0, 4)
 
 
 def test_why_active_parameters_cannot_be_told_is_a_finding() -> None:
@@ -250,5 +251,5 @@ def test_a_model_read_from_its_files_is_concluded_from(tmp_path: Path) -> None:
     save_file(layers, tmp_path / "model.safetensors")
     found = concluded(model.read(tmp_path, nonce="3c" * 32, covers="full"), "0.26M")
     assert found.verdict.claim == "inconclusive"
-    assert codes(found) == [("warning", "constant-tensors"), ("warning", "low-entropy")]
+    assert codes(found) == [("warning", "constant-tensors")]
     assert words(found)["content-generation"][1:] == ("not-met", "not-met")

@@ -1,5 +1,6 @@
 """GGUF headers: what is read of files that the library wrote, and each lie that is refused."""
 
+import os
 import struct
 import tempfile
 import time
@@ -189,6 +190,7 @@ def test_facts_of_another_type_or_about_no_experts_are_left_out(tmp_path: Path) 
         writer.add_int32("llama.embedding_length", -1)
         writer.add_uint32("general.file_type", 9999)
         writer.add_uint32("other.block_count", 5)
+        writer.add_tensor("a", floats(4))
 
     assert facts(reader.read(write(tmp_path / "m.gguf", fill))) == {"architecture": "llama"}
 
@@ -209,14 +211,26 @@ def test_a_big_vocabulary_takes_no_memory(tmp_path: Path) -> None:
     assert [t.name for t in header.tensors] == ["a"]
 
 
-def test_a_vocabulary_alone_is_a_file_without_tensors(tmp_path: Path) -> None:
-    assert reader.read(write(tmp_path / "m.gguf", lambda w: w.add_token_list(["a"]))).tensors == ()
+def test_a_vocabulary_alone_is_refused_with_what_to_give_instead(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.gguf", lambda w: w.add_token_list(["a"]))
+    with pytest.raises(ModelInvalid, match=r"no tensors, only a vocabulary .* Give the GGUF file that has"):
+        reader.read(path)
 
 
-def test_what_is_no_file_or_cannot_be_read_is_a_wrong_word(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none.gguf"):
-        with pytest.raises(UsageError, match="Give a GGUF file"):
-            reader.read(path)
+def test_the_first_part_of_a_model_in_parts_may_hold_words_alone(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.gguf", lambda w: w.add_uint16("split.count", 2))
+    assert reader.read(path).tensors == ()
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "fifo"])
+def test_what_is_no_file_or_cannot_be_read_is_a_wrong_word(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "m.gguf"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    with pytest.raises(UsageError, match=r"cannot be read|not a regular file"):
+        reader.read(path)
 
 
 # ---------------------------------------------------------------------------- files made by hand

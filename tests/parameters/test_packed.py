@@ -297,7 +297,7 @@ def test_bitsandbytes_in_8_bit(tmp_path: Path) -> None:
     assert exact(written(tmp_path, 8, pack, from_plain)) == TRUE
 
 
-@pytest.mark.parametrize("suffix", ["weight_scale", "scale", "scales"])
+@pytest.mark.parametrize("suffix", ["weight_scale", "weight_scale_inv", "scale", "scales"])
 def test_int8_with_scales(tmp_path: Path, suffix: str) -> None:
     pack = plain(suffix, lambda ints: scales(len(ints), 1))
     assert exact(written(tmp_path, 8, pack, from_plain)) == TRUE
