@@ -4,9 +4,9 @@ BenchError
 ├── UsageError            2   the words typed cannot be acted on
 ├── CannotMeasure         3   this machine or this output cannot serve the run
 ├── EvidenceInvalid       4   the file is not valid evidence (carries the step that found it)
-├── ModelInvalid          4   a model's files contradict themselves, or cannot be read safely
 ├── SignatureNotTrusted   5   signed, but not by a key that is trusted now
 ├── ChallengeRefused      6   replayed, expired, or not for this challenge
+├── ModelInvalid          7   a model's files contradict themselves, or would have code run
 └── Interrupted         130   stopped by the operator; what was measured is written
 
 Exit 0 is success, and exit 1 means: the evidence is valid, but what `--require` asked is not met.
@@ -40,10 +40,6 @@ class EvidenceInvalid(BenchError):
         self.step = step
 
 
-class ModelInvalid(BenchError):
-    exit_code = 4
-
-
 class SignatureNotTrusted(BenchError):
     exit_code = 5
     step = 2
@@ -52,6 +48,10 @@ class SignatureNotTrusted(BenchError):
 class ChallengeRefused(BenchError):
     exit_code = 6
     step = 5
+
+
+class ModelInvalid(BenchError):
+    exit_code = 7
 
 
 class Interrupted(BenchError):

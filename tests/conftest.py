@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from program import Answered, Made, Program, acquainted
+from program import Answered, Counted, Made, Program, acquainted, write_model
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +44,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     )
     assert said.code == 0, said.err
     return Made(file=file, bench=program, said=said)
+
+
+@pytest.fixture(scope="session")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> Counted:
+    """A count of one real model's parameters; tests read its files and write nothing beside them."""
+    folder = tmp_path_factory.mktemp("counted")
+    model, file = folder / "model", folder / "model.evidence.json"
+    write_model(model)
+    program = Program(home=folder / "home", folder=folder)
+    said = program("params", model, "--claim", "params=1M", "-o", file)
+    assert said.code == 0, said.err
+    return Counted(made=Made(file=file, bench=program, said=said), model=model)
 
 
 @pytest.fixture(scope="session")

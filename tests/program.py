@@ -98,6 +98,42 @@ class Answered:
         return self.made.bench
 
 
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """A count of a model's parameters that a real `bench params` made, and the model's folder."""
+
+    made: Made
+    model: Path
+
+
+# What write_model writes: an embedding, two layers of two matrices each, and a norm.
+MODEL_PARAMETERS = 1000 * 256 + 2 * (256 * 1024 + 1024 * 256) + 256
+
+
+def write_model(folder: Path) -> None:
+    """A small model of random weights as it is published: two shards with their index, config and card."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    rng = np.random.default_rng(8)
+    shapes = {"model.embed_tokens.weight": (1000, 256), "model.norm.weight": (256,)}
+    for layer in range(2):
+        shapes[f"model.layers.{layer}.mlp.up_proj.weight"] = (1024, 256)
+        shapes[f"model.layers.{layer}.mlp.down_proj.weight"] = (256, 1024)
+    folder.mkdir()
+    index = {}
+    for number, names in enumerate((sorted(shapes)[:3], sorted(shapes)[3:]), start=1):
+        shard = f"model-0000{number}-of-00002.safetensors"
+        tensors = {name: rng.standard_normal(shapes[name]).astype(np.float16) for name in names}
+        save_file(tensors, folder / shard, metadata={"format": "np"})
+        index |= dict.fromkeys(names, shard)
+    total = {"total_size": 2 * MODEL_PARAMETERS}
+    listed = {"metadata": total, "weight_map": index}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(listed))
+    (folder / "config.json").write_text('{"architectures": ["TestForCausalLM"], "torch_dtype": "float16"}')
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\nA test model.\n")
+
+
 def acquainted(folder: Path) -> tuple[Program, Program]:
     """An auditor and a vendor who have handed over their keys."""
     auditor = Program(home=folder / "auditor", folder=folder)

@@ -37,7 +37,6 @@ OWNERS = {
         "kernels/memory.py",
         "kernels/torch_gemm.py",
         "kernels/torch_conv.py",
-        "bench/parameters/pytorch.py",
     },
     "onnxruntime": {"kernels/_ort.py", "bench/devices/ort.py"},
     "onnx": {"kernels/_ort_graph.py", "bench/parameters/onnx.py"},

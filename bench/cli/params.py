@@ -67,6 +67,7 @@ def params(
     rule_set = catalog.rules(rules or _RULES)
     catalog.require_known_items(rule_set, required)
     to = destination(output, "params", datetime.now(UTC))
+    _require_apart(path, output)
     to.check()
     key = keys_here.signing_key(key_file)
     nonce = secrets.token_hex(32)
@@ -87,10 +88,24 @@ def _require_subject(path: Path | None, hosted: str | None, claim: "ParameterCla
         raise UsageError(
             "give one of them: the PATH of a model, or --hosted NAME for a service without files."
         )
-    if hosted is not None and not 0 < len(hosted.strip()) <= 200:
-        raise UsageError("--hosted is the service's name, of 1 to 200 characters.")
+    if hosted is not None and not (0 < len(hosted.strip()) <= 200 and hosted.isprintable()):
+        raise UsageError("--hosted is the service's name: 1 to 200 characters that can be printed.")
     if hosted is not None and claim is None:
         raise UsageError("of a hosted service there is a claim only: add --claim params=3B.")
+
+
+def _require_apart(path: Path | None, output: Path | None) -> None:
+    """Evidence never lands among the files that it is about: it could replace one, or pass for one."""
+    if path is None or output is None:
+        return
+    model = path.resolve()
+    folder = model if model.is_dir() else model.parent
+    named = output.name.endswith((".evidence.json", ".verdict.json"))
+    if output.resolve() == model or (output.resolve().parent == folder and not named):
+        raise UsageError(
+            f"-o {output} lies beside the model's files, where it could pass for one of them. "
+            "Give a file in another folder, or one that ends in .evidence.json."
+        )
 
 
 def _read(path: Path, nonce: str, covers: Literal["sampled", "full"], *, quiet: bool) -> "Model":

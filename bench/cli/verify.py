@@ -1,5 +1,6 @@
 """`bench verify` and `bench show`: both print only from bytes that were verified, and write nothing."""
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -51,7 +52,7 @@ class By:
 
     def request(self, max_age: str | None = None) -> "Request":
         from bench.evidence import challenge, timestamp, trust
-        from bench.evidence.steps import Request
+        from bench.evidence.steps import AtHand, Request
 
         now = datetime.now(UTC)
         signers, revoked = trust.read(self.trust_file), trust.read_revoked(self.revoked)
@@ -64,7 +65,7 @@ class By:
             roots=timestamp.pinned_roots(self.tsa_roots),
             challenge=posed,
             rules_file=self.rules,
-            model=self.model,
+            model=None if self.model is None else AtHand(path=self.model, nonce=secrets.token_hex(32)),
             max_age=_age(max_age) if max_age is not None else None,
         )
 

@@ -52,6 +52,7 @@ PROPERTIES: Mapping[str, str] = {
     "THRESHOLD_[A-Z0-9_]+_STATED_ONLY": marked("the tier is met by somebody's word alone"),
     "THRESHOLD_[A-Z0-9_]+_SMOKE_TEST": marked("a smoke test decides nothing about the tier"),
     "PARAMETERS_COUNTED": marked("a model's parameters, counted from the listed tensors of its files"),
+    "PARAMETERS_CLAIMED": marked("a hosted service's parameters: a claim, and nothing was counted"),
     "MODEL_FILES_READ": marked("the verifier had the model's files, and read the same in them"),
     "ITEM_[A-Z0-9_]+_NOT_MET": marked("the model has fewer parameters than the item asks for"),
     "ITEM_[A-Z0-9_]+_MET": marked(
@@ -89,14 +90,13 @@ class Result:
             raise ValueError("the properties hold VALID, and nothing twice")
         for name in self.properties:
             meaning(name)
-        of_run, of_model = (
-            sum(name.startswith(PREFIX + start) for name in self.properties)
-            for start in ("ASSURANCE_", "ITEM_")
-        )
-        if of_run > 1 or (of_run == 0) == (of_model == 0):
-            raise ValueError("the properties hold one ASSURANCE, or the ITEMs of a model")
-        if sum(name.startswith(PREFIX + "SIGNED_BY_") for name in self.properties) != 1:
-            raise ValueError("the properties hold one SIGNED_BY, and no other beside it")
+        of_model = any(name.startswith(PREFIX + "PARAMETERS_") for name in self.properties)
+        for once in ("SIGNED_BY_", *(() if of_model else ("ASSURANCE_",))):
+            if sum(name.startswith(PREFIX + once) for name in self.properties) != 1:
+                raise ValueError(f"the properties hold one {once.rstrip('_')}, and no other beside it")
+        foreign = ("ASSURANCE_", "THRESHOLD_") if of_model else ("ITEM_",)
+        if any(name.startswith(PREFIX + start) for name in self.properties for start in foreign):
+            raise ValueError("the properties are those of a run, or of a count of parameters")
         ends = "_(NOT_MET|MET|INCONCLUSIVE|STATED_ONLY|SMOKE_TEST|ONE_OF_SEVERAL|DOCUMENTS_ONLY)$"
         asked = [
             re.sub(ends, "", name)
@@ -205,8 +205,7 @@ def _properties(found: Verified, evidence: Evidence | ModelEvidence, request: Re
 
 
 def _of_model(evidence: ModelEvidence, request: Request) -> Iterator[str]:
-    if evidence.count is not None:
-        yield "PARAMETERS_COUNTED"
+    yield "PARAMETERS_CLAIMED" if evidence.count is None else "PARAMETERS_COUNTED"
     if request.model is not None:
         yield "MODEL_FILES_READ"
     for row in evidence.verdict.items:

@@ -57,6 +57,14 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AtHand:
+    """A model's files, and the nonce by which the verifier looks at them: who counted could not know it."""
+
+    path: Path
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What the verifier asks for: who is trusted, which rules, and how old evidence may be.
 
@@ -70,7 +78,7 @@ class Request:
     challenge: Posed | None = None
     rules_file: str | None = None
     max_age: timedelta | None = None
-    model: Path | None = None
+    model: AtHand | None = None
 
 
 @dataclass(slots=True)
@@ -148,3 +156,12 @@ def rules_of(evidence: Evidence | ModelEvidence, rules_file: str | None) -> Rule
             step=4,
         )
     return rules
+
+
+def require_limits(evidence: Evidence | ModelEvidence, codes: Sequence[str]) -> None:
+    """Raise EvidenceInvalid (step 6) unless it says that it does not show what it cannot show."""
+    if tuple(codes) == evidence.does_not_show:
+        return
+    missing = [code for code in codes if code not in evidence.does_not_show]
+    words = f"{', '.join(missing)} left out" if missing else "it says something else there"
+    raise EvidenceInvalid(f"it does not say what it does not show: {words}.", step=6)

@@ -1,7 +1,8 @@
 """Steps 4 to 9 of `bench verify` over evidence about a model's parameters.
 
 Without the model's files everything that follows from the listed groups of tensors is counted again; with
-them at hand (`--model PATH`) they are read once more by the evidence's own nonce, and must agree.
+them at hand (`--model PATH`) they are read once more by the evidence's own nonce, and must agree; then they
+are looked at by a nonce of the verifier's, and the answers must be the same.
 """
 
 import re
@@ -12,11 +13,21 @@ from typing import Any
 
 from bench.errors import ChallengeRefused, EvidenceInvalid, ModelInvalid, UsageError
 from bench.evidence import harness
-from bench.evidence.steps import MODEL_NAMES, Request, Step, Verified, age_days, computable, rules_of
+from bench.evidence.steps import (
+    MODEL_NAMES,
+    AtHand,
+    Request,
+    Step,
+    Verified,
+    age_days,
+    computable,
+    require_limits,
+    rules_of,
+)
 from bench.parameters import conclusion, inventory, model, names
 from bench.parameters.claims import parse_claim
 from bench.printable import printable
-from bench.terms import Model, ModelEvidence, Scalar
+from bench.terms import Model, ModelEvidence, RuleSet, Scalar
 
 
 def steps(evidence: ModelEvidence, request: Request, found: Verified) -> Iterator[Step]:
@@ -37,10 +48,9 @@ def steps(evidence: ModelEvidence, request: Request, found: Verified) -> Iterato
         concluded = conclusion.conclude(evidence.model, evidence.claim, rules)
     if concluded.count != evidence.count:
         raise EvidenceInvalid("the count in the file is not the one that follows from its tensors.", step=6)
-    if concluded.does_not_show != evidence.does_not_show:
-        raise EvidenceInvalid("it does not say what it does not show.", step=6)
+    require_limits(evidence, concluded.does_not_show)
     yield _counted(evidence)
-    yield _files_step(evidence, request.model)
+    yield _files_step(evidence, request.model, rules)
     if concluded.verdict != evidence.verdict:
         raise EvidenceInvalid("the verdict in the file is not the one that follows from its count.", step=8)
     found.evidence = evidence
@@ -64,22 +74,45 @@ def _counted(evidence: ModelEvidence) -> Step:
     return _step(6, "recounted", tensors=tensors, groups=len(evidence.model.groups))
 
 
-def _files_step(evidence: ModelEvidence, path: Path | None) -> Step:
-    if evidence.model is None:
-        if path is not None:
+def _files_step(evidence: ModelEvidence, at_hand: AtHand | None, rules: RuleSet) -> Step:
+    counted = evidence.model
+    if counted is None:
+        if at_hand is not None:
             raise UsageError("it is about a hosted service, which has no files: leave out --model.")
         return _step(7, "no-model-files")
-    if path is None:
-        return _step(7, "model-not-at-hand", files=len(evidence.model.files))
-    covers = model.covers(evidence.model)
+    if at_hand is None:
+        return _step(7, "model-not-at-hand", files=len(counted.files))
+    covers = model.covers(counted)
+    again = _read(at_hand.path, evidence.nonce, covers)
+    for name, part in _PARTS.items():
+        if part(again) != part(counted):
+            raise EvidenceInvalid(
+                f"the files in {at_hand.path} are not the ones that were counted: {name}.", step=7
+            )
+    _look_elsewhere(evidence, at_hand, rules)
+    return _step(7, f"model-read-{covers}", files=len(again.files))
+
+
+def _look_elsewhere(evidence: ModelEvidence, at_hand: AtHand, rules: RuleSet) -> None:
+    """Whoever made the file drew its nonce, and could have put weights only where it leads."""
+    elsewhere = _read(at_hand.path, at_hand.nonce, "sampled")
+    found = conclusion.conclude(elsewhere, evidence.claim, rules)
+    if found.verdict.items == evidence.verdict.items and found.verdict.claim == evidence.verdict.claim:
+        return
+    assert found.count is not None
+    assert evidence.count is not None
+    raise EvidenceInvalid(
+        f"looked at elsewhere, the files in {at_hand.path} hold {found.count.low:,} parameters at least, "
+        f"where the evidence says {evidence.count.low:,}: their content is not alike throughout.",
+        step=7,
+    )
+
+
+def _read(path: Path, nonce: str, covers: model.Covers) -> Model:
     try:
-        again = model.read(path, nonce=evidence.nonce, covers=covers)
+        return model.read(path, nonce=nonce, covers=covers)
     except ModelInvalid as error:
         raise EvidenceInvalid(f"the files in {path} cannot be counted: {error}", step=7) from error
-    for name, part in _PARTS.items():
-        if part(again) != part(evidence.model):
-            raise EvidenceInvalid(f"the files in {path} are not the ones that were counted: {name}.", step=7)
-    return _step(7, f"model-read-{covers}", files=len(again.files))
 
 
 # What must be the same, in the order in which a difference tells most.
@@ -90,7 +123,9 @@ _PARTS: dict[str, Callable[[Model], Any]] = {
     "other tensors": lambda found: (found.listing, found.groups),
     "another digest": lambda found: found.files,
     "other words in configuration or header": lambda found: found.stated,
-    "another content where it was looked at": lambda found: (found.sample, found.findings),
+    "another content where it was looked at": lambda found: found.sample,
+    # Which files lie beside depends on whether a folder or a file in it was given.
+    "other findings": lambda found: [one for one in found.findings if one.code != "other-files-beside"],
 }
 
 
@@ -122,7 +157,8 @@ def _require_sound_model(found: Model) -> None:
         most = max(group.elements, group.weights or 0)
         _require(most <= 8 * group.nbytes, f"{printable(group.pattern)} has more weights than bits")
     stored = sum(group.tensors * group.nbytes for group in found.groups if not group.shared)
-    room = sum(file.size for file in found.files)
+    # A number of ONNX may be written in fewer bytes than it has, down to one of eight.
+    room = sum(file.size for file in found.files) * (8 if found.format == "onnx" else 1)
     _require(stored <= room, f"its tensors take {stored} bytes, and its files have {room}")
     looked = [row.group for row in found.sample.groups]
     _require(looked == sorted({*looked}), "its groups that were looked at are out of order")

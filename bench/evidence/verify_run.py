@@ -9,7 +9,7 @@ from bench.errors import ChallengeRefused, EvidenceInvalid, UsageError
 from bench.evidence import answer, challenge, harness, ledger, soundness
 from bench.evidence.ledger import Entry
 from bench.evidence.opened import require_opened
-from bench.evidence.steps import Request, Step, Verified, age_days, computable, rules_of
+from bench.evidence.steps import Request, Step, Verified, age_days, computable, require_limits, rules_of
 from bench.evidence.trust import Signer, Trusted
 from bench.judge.conclusion import Conclusion, conclude, observed_in, profile_digests
 from bench.judge.verdict import METHODS
@@ -153,10 +153,7 @@ def _recompute(evidence: Evidence, rules: RuleSet) -> Conclusion:
             f"{conclusion.assurance}.",
             step=6,
         )
-    if conclusion.does_not_show != evidence.does_not_show:
-        missing = [code for code in conclusion.does_not_show if code not in evidence.does_not_show]
-        words = f"{', '.join(missing)} left out" if missing else "it says something else there"
-        raise EvidenceInvalid(f"it does not say what it does not show: {words}.", step=6)
+    require_limits(evidence, conclusion.does_not_show)
     return conclusion
 
 

@@ -12,7 +12,7 @@ from bench.errors import UsageError
 from bench.terms import ParameterClaim
 
 _SCALE = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
-_CLAIM = re.compile(r"params=(?P<number>[0-9]{1,16}(?:\.[0-9]{1,9})?)\s*(?P<unit>[KMBT]?)", re.I)
+_CLAIM = re.compile(r"params=(?P<number>[0-9]{1,16}(?:\.[0-9]{1,9})?)\s*(?P<unit>[KMBT]?)", re.I | re.A)
 _LARGEST = 10**15
 _ROUNDED_SHARE = Decimal("0.02")
 
@@ -31,7 +31,7 @@ def parse_claim(text: str) -> ParameterClaim:
         raise UsageError(f"a claim is a whole number of parameters up to 1000T, got {text.strip()}.")
     half = _half_width(match["number"], scale)
     return ParameterClaim(
-        text=text.strip().lower(),
+        text=text.strip(),
         value=int(value),
         low=max(1, int(value - half)),
         high=int(value + half),

@@ -22,10 +22,6 @@ from bench.terms import (
 
 METHOD = "items/1"
 
-# Below this a block is next to empty: padding, not weights. Even weights of three values in a byte each
-# (BitNet) have log2(3) = 1.58 bits.
-LOW_ENTROPY_BITS = 1.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusion:
@@ -109,9 +105,6 @@ def _findings(model: Model, counted: Count) -> Iterator[Finding]:
         yield Finding(
             status="warning", code=doubt.code, subject="model", numbers={"parameters": doubt.parameters}
         )
-    least = min((looked.entropy for looked in model.sample.groups), default=8.0)
-    if least < LOW_ENTROPY_BITS:
-        yield Finding(status="warning", code="low-entropy", subject="model", numbers={"bits": least})
     if counted.experts_reason is not None:
         yield _finding("info", counted.experts_reason)
 

@@ -3,7 +3,9 @@
 An index and the names in it are as the Hub's libraries write them: `model.safetensors.index.json` with
 `weight_map`, a file for each tensor, and shards named `model-00001-of-00005.safetensors`
 (https://huggingface.co/docs/huggingface_hub/package_reference/serialization); GGUF shards are named alike
-(https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, "File Naming Convention").
+(https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, "File Naming Convention"). A variant such as
+fp16 stands before the suffix or before the number, and in the index's name before `.json`
+(https://huggingface.co/docs/diffusers/using-diffusers/loading, "Checkpoint variants").
 """
 
 import json
@@ -38,15 +40,29 @@ _FORMATS: Mapping[str, ModelFormat] = {
     ".ckpt": "pytorch",
     ".bin": "pytorch",
 }
-_INDEX = ".index.json"
-_READABLE = f"{', '.join(_FORMATS)}, and *.safetensors{_INDEX} or *.bin{_INDEX}"
-_SHARD = re.compile(r"(?P<stem>.+)-(?P<number>[0-9]{1,6})-of-(?P<total>[0-9]{1,6})(?P<suffix>\.[a-z]+)", re.I)
-# What a training run leaves beside its model.
-_TRAINING = re.compile(
-    r"(?:optimizer|scheduler|scaler)(?:_[0-9]+)?\.(?:pt|bin)|rng_state.*\.pth|training_args\.bin"
+_INDEX = re.compile(r"(?P<model>.+)\.index(?:\.\w+)?\.json", re.A)
+_READABLE = f"{', '.join(_FORMATS)}, and *.safetensors.index.json or *.bin.index.json"
+_SHARD = re.compile(
+    r"(?P<stem>.+)-(?P<number>[0-9]{1,6})-of-(?P<total>[0-9]{1,6})"
+    r"(?P<suffix>(?P<variant>\.\w+)?(?P<last>\.[a-z]+))",
+    re.I | re.A,
 )
+# What a training run leaves beside its model, and what models of other programs keep their words in.
+_NO_MODEL = re.compile(
+    r"optimizer.*|(?:scheduler|scaler)(?:_[0-9]+)?\.(?:pt|bin)|rng_state.*\.pth|training_args\.bin"
+    r"|.*optim_states\.pt|(?:tokenizer|vocab).*\.bin",
+    re.I,
+)
+# What changes or serves the model beside it; alone it is what there is to count.
+_SERVES = re.compile(r"adapter_model.*|mmproj.*\.gguf", re.I)
+# The same model once more as its maker's own program has it, beside the one with an index.
+_CONSOLIDATED = re.compile(r"consolidated\b.*", re.I)
+# Part of a model whose matrices are each cut, as for several GPUs at once (tensor parallelism).
+_CUT = re.compile(r"consolidated\.(?P<number>[0-9]+)(?P<suffix>\.[a-z]+)", re.I)
+_ZIP = b"PK\x03\x04"
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _MOST_LISTED = 10
+_MOST_FOLDERS = 5
 _EXAMPLES = 3
 
 
@@ -171,30 +187,39 @@ def _of_file(path: Path) -> Chosen:
     if form is None:
         raise UsageError(f"{_shown(path)}: a file of this name is not read. Readable are {_READABLE}.")
     names = _model_files(folder)
-    if name.endswith(_INDEX):
+    if _is_index(name):
         return _chosen(folder, names, form, index=name)
     shard = _SHARD.fullmatch(name)
     if shard is None:
         return _chosen(folder, names, form, files=(name,))
-    index = f"{shard['stem']}{shard['suffix']}{_INDEX}"
-    if index in names:
-        whole = _chosen(folder, names, form, index=index)
-        if path in whole.files:
-            return whole
+    for index in _indexes_of(shard):
+        if index in names:
+            whole = _chosen(folder, names, form, index=index)
+            if path in whole.files:
+                return whole
     return _chosen(folder, names, form, files={name, *(n for n in names if _same_set(shard, n))})
+
+
+def _indexes_of(shard: re.Match[str]) -> Iterator[str]:
+    """The names that the index of its model can have."""
+    model, variant = shard["stem"], shard["variant"] or ""
+    yield f"{model}{shard['last']}.index{variant}.json"
+    model, dot, variant = model.rpartition(".")
+    if dot:
+        yield f"{model}{shard['last']}.index.{variant}.json"
 
 
 def _in_folder(folder: Path) -> Chosen:
     names = _model_files(folder)
-    models = [name for name in names if not _TRAINING.fullmatch(name)]
+    models = [name for name in names if not _NO_MODEL.fullmatch(name)]
+    models = [name for name in models if not _SERVES.fullmatch(name)] or models
+    if any(_is_index(name) and not _CONSOLIDATED.fullmatch(name) for name in models):
+        models = [name for name in models if not _CONSOLIDATED.fullmatch(name)]
     form = next((f for f in _FORMATS.values() if any(_format(name) == f for name in models)), None)
     if form is None:
-        raise UsageError(
-            f"{_shown(folder)}: no model file lies in it. Readable are {_READABLE}; give the folder or the "
-            "file that holds the model."
-        )
+        raise _no_model(folder)
     of_format = [name for name in models if _format(name) == form]
-    indexes = [name for name in of_format if name.endswith(_INDEX)]
+    indexes = [name for name in of_format if _is_index(name)]
     if len(indexes) > 1:
         raise _several(folder, indexes)
     chosen = _chosen(folder, names, form, index=indexes[0]) if indexes else None
@@ -202,15 +227,56 @@ def _in_folder(folder: Path) -> Chosen:
     sets: dict[tuple[str, str], list[str]] = {}
     for name in of_format:
         if name not in counted and name not in indexes:
-            shard = _SHARD.fullmatch(name)
-            key = (shard["stem"], shard["suffix"]) if shard is not None else (name, "")
-            sets.setdefault(key, []).append(name)
+            if chosen is not None and name.lower().endswith(".bin") and not _is_zip(folder / name):
+                continue
+            sets.setdefault(_set_of(name), []).append(name)
     if len(indexes) + len(sets) > 1:
         raise _several(folder, [*indexes, *(names[0] for names in sets.values())])
     if chosen is not None:
         return chosen
     (files,) = sets.values()
     return _chosen(folder, names, form, files=files)
+
+
+def _set_of(name: str) -> tuple[str, str]:
+    """What the files of one model have in common."""
+    shard = _SHARD.fullmatch(name)
+    if shard is not None:
+        return shard["stem"], shard["suffix"]
+    cut = _CUT.fullmatch(name)
+    return ("consolidated", cut["suffix"]) if cut is not None else (name, "")
+
+
+def _is_zip(path: Path) -> bool:
+    """Whether it begins as a checkpoint of torch.save does."""
+    try:
+        with opened(path) as file:
+            return file.read(len(_ZIP)) == _ZIP
+    except UsageError:
+        return False
+
+
+def _no_model(folder: Path) -> UsageError:
+    with os.scandir(folder) as entries:
+        below = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    held = [printable(str(folder / name)) for name in below if _has_model(folder / name)]
+    if held:
+        more = f" and {len(held) - _MOST_FOLDERS} more" if len(held) > _MOST_FOLDERS else ""
+        return UsageError(
+            f"{_shown(folder)}: no model file lies in it, but in folders below it: "
+            f"{', '.join(held[:_MOST_FOLDERS])}{more}. Give the path of one of them."
+        )
+    return UsageError(
+        f"{_shown(folder)}: no model file lies in it. Readable are {_READABLE}; give the folder or the "
+        "file that holds the model."
+    )
+
+
+def _has_model(folder: Path) -> bool:
+    try:
+        return any(not _NO_MODEL.fullmatch(name) for name in _model_files(folder))
+    except UsageError:
+        return False
 
 
 def _several(folder: Path, models: Sequence[str]) -> UsageError:
@@ -233,6 +299,7 @@ def _chosen(
     used = sorted(set(stated.tensors_by_file.values()) if stated is not None else files, key=_by_number)
     said_by = folder / index if index is not None else folder
     _require_there(said_by, used, [name for name in used if not _is_there(folder / name)])
+    _require_uncut(folder, used, names)
     _require_all_shards(said_by, used)
     for name in used:
         # The name is signed and printed.
@@ -248,7 +315,7 @@ def _chosen(
         folder=folder,
         tensors_by_file=stated.tensors_by_file if stated is not None else None,
         stated_bytes=stated.stated_bytes if stated is not None else None,
-        beside=tuple(printable(n) for n in names if n not in set(used) and not n.endswith(_INDEX)),
+        beside=tuple(printable(n) for n in names if n not in set(used) and not _is_index(n)),
     )
 
 
@@ -266,8 +333,13 @@ def _model_files(folder: Path) -> list[str]:
 
 def _format(name: str) -> ModelFormat | None:
     """By the suffix, of an index that of its model; None for what is not read."""
-    form = _FORMATS.get(Path(name.removesuffix(_INDEX)).suffix.lower())
-    return form if not name.endswith(_INDEX) or form in ("safetensors", "pytorch") else None
+    index = _INDEX.fullmatch(name)
+    form = _FORMATS.get(Path(index["model"] if index is not None else name).suffix.lower())
+    return form if index is None or form in ("safetensors", "pytorch") else None
+
+
+def _is_index(name: str) -> bool:
+    return _INDEX.fullmatch(name) is not None
 
 
 # --------------------------------------------------------------------------------- shards and indexes
@@ -281,6 +353,20 @@ def _by_number(name: str) -> tuple[int, str]:
 def _same_set(shard: re.Match[str], name: str) -> bool:
     other = _SHARD.fullmatch(name)
     return other is not None and other.group("stem", "suffix") == shard.group("stem", "suffix")
+
+
+def _require_uncut(folder: Path, used: Iterable[str], names: Iterable[str]) -> None:
+    """Raises UsageError for one of several parts that each have a piece of every matrix."""
+    for name in used:
+        cut = _CUT.fullmatch(name)
+        if cut is not None:
+            parts = {n for n in names if _set_of(n) == _set_of(name)} | {name}
+            if len(parts) > 1 or int(cut["number"]):
+                raise UsageError(
+                    f"{_shown(folder / name)}: it is a part of one model that is cut across its tensors "
+                    f"({len(parts)} parts are here), and no part has a whole one. Merge the parts or convert "
+                    "them to safetensors first, and give the folder of what comes out."
+                )
 
 
 def _require_all_shards(said_by: Path, names: Iterable[str]) -> None:
@@ -341,7 +427,7 @@ def _read_index(path: Path, form: ModelFormat) -> _Index:
     for file in set(listed.values()):
         # A separator or drive of any system: the same folder is read by others elsewhere.
         plain = file.isprintable() and not set(file) & set("/\\:") and not file.startswith(".")
-        if not plain or file.endswith(_INDEX) or _format(file) != form:
+        if not plain or _is_index(file) or _format(file) != form:
             raise ModelInvalid(
                 f"{_shown(path)}: it places a tensor in {printable(file) or 'no file'}; expected the "
                 f"plain name of a {form} file beside it."

@@ -9,17 +9,16 @@ file's size. The library's tables of types say what a tensor takes.
 """
 
 import os
-import stat
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from io import BufferedReader
+from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from bench.errors import ModelInvalid, UsageError
+from bench.parameters.files import opened
 from bench.parameters.inventory import (
     MAX_COUNT,
     MAX_HEADER_BYTES,
@@ -41,6 +40,8 @@ _MAX_KEYS = 65_536
 _MAX_TEXT = 1000
 # Arrays within arrays: the format allows them, no published file has any.
 _MAX_DEPTH = 4
+# Texts and arrays that are stepped over one by one. A vocabulary with its merges has at most a million.
+_MAX_STEPS = 2_000_000
 _DEFAULT_ALIGNMENT = 32
 # "Must be a multiple of 8" says the format; files of 32 and 64 are published, and a page is 4096 or 65536.
 _ALIGNMENTS = tuple(1 << bits for bits in range(3, 17))
@@ -108,10 +109,11 @@ class _Cursor:
     """
 
     where: str
-    file: BufferedReader
+    file: BinaryIO
     size: int
     order: str = "<"
-    at: int = field(default=0)
+    at: int = 0
+    steps: int = 0
 
     @property
     def left(self) -> int:
@@ -144,6 +146,15 @@ class _Cursor:
         except UnicodeDecodeError as error:
             raise ModelInvalid(f"{self.where}: {what} is no UTF-8 text.") from error
 
+    def require_few_steps(self, count: int, what: str) -> None:
+        """Raises ModelInvalid when all arrays so far have more parts than are stepped over."""
+        self.steps += count
+        if self.steps > _MAX_STEPS:
+            raise ModelInvalid(
+                f"{self.where}: with {what} its arrays have {self.steps} texts and arrays, at most "
+                f"{_MAX_STEPS} are read."
+            )
+
     def require_room(self, count: int, least: int, what: str) -> None:
         """Raises ModelInvalid when `count` things of `least` bytes cannot lie in the bytes that are left."""
         if count * least > self.left:
@@ -169,16 +180,8 @@ def read(path: Path) -> Header:
     """
     where = printable(str(path))
     tables = _tables()
-    try:
-        # Without O_NONBLOCK opening a FIFO would wait for a writer for ever.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            state = os.fstat(file.fileno())
-            if not stat.S_ISREG(state.st_mode):
-                raise UsageError(f"{where}: it is not a regular file. Give a GGUF file.")
-            return _header(_Cursor(where, file, state.st_size), path.name, tables)
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise UsageError(f"{where}: it cannot be read: {why}. Give a GGUF file that you may read.") from error
+    with opened(path) as file:
+        return _header(_Cursor(where, file, os.fstat(file.fileno()).st_size), path.name, tables)
 
 
 def _tables() -> Any:
@@ -197,6 +200,12 @@ def _header(cursor: _Cursor, name: str, tables: Any) -> Header:
     values = _values(cursor, keys, tables)
     listed = [_tensor(cursor, index, tables) for index in range(tensors)]
     stored = _placed(cursor, listed, name, _alignment(cursor, values))
+    # Of a model in parts the first may hold words alone.
+    if not tensors and _as_number(values.get(_SPLIT["shards"])) in (None, 0, 1):
+        raise ModelInvalid(
+            f"{cursor.where}: it holds no tensors, only a vocabulary or other words: nothing in it can "
+            "be counted. Give the GGUF file that has the weights."
+        )
     return Header(size=cursor.at, tensors=stored, stated=_facts(values, tables))
 
 
@@ -274,10 +283,13 @@ def _skip_array(cursor: _Cursor, what: str, tables: Any, depth: int) -> int:
     length: int = cursor.number("Q", f"the length of {what}")
     if kind == "STRING":
         cursor.require_room(length, 8, f"texts in {what}")
+        cursor.require_few_steps(length, what)
+        text, its_length = f"a text in {what}", f"the length of a text in {what}"
         for _ in range(length):
-            cursor.skip(cursor.number("Q", f"the length of a text in {what}"), f"a text in {what}")
+            cursor.skip(cursor.number("Q", its_length), text)
     elif kind == "ARRAY":
         cursor.require_room(length, 4 + 8, f"arrays in {what}")
+        cursor.require_few_steps(length, what)
         for _ in range(length):
             _skip_array(cursor, what, tables, depth - 1)
     else:

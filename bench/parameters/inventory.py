@@ -23,8 +23,9 @@ MAX_NAME = 1024
 MAX_RANK = 16
 # The integers that every JSON reader holds exactly.
 MAX_COUNT = 2**53 - 1
-# Names that follow no pattern make a group each; published models have some ten to a few thousand.
-MAX_GROUPS = 20_000
+# Names that follow no pattern make a group each; published models have some ten to a thousand. Of each at
+# least one tensor can then be looked at (bench/parameters/sample).
+MAX_GROUPS = 4_096
 
 _NUMBER = re.compile("[0-9]+")
 _Key = tuple[str, str, tuple[int, ...], int, str, int, bool]
@@ -72,7 +73,7 @@ def require_plausible(path: str, name: str, shape: Sequence[int], nbytes: int) -
         what = f"{len(shape)} dimensions, at most {MAX_RANK} are read"
     elif any(extent < 0 for extent in shape):
         what = f"a negative dimension in its shape {list(shape)}"
-    elif max(prod(shape), nbytes) > MAX_COUNT:
+    elif max(prod(shape), nbytes, *shape) > MAX_COUNT:
         what = "more elements than any model has"
     if what is not None:
         raise ModelInvalid(f"{path}: the tensor {printable(name)} has {what}.")

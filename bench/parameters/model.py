@@ -65,7 +65,7 @@ def read(path: Path, *, nonce: str, covers: Covers, progress: Callable[[int], No
         listing=listing(tensors),
         groups=grouped(tensors),
         stated=facts,
-        findings=tuple(_findings(found, tensors, facts)),
+        findings=tuple(_findings(found, tensors, facts, whole_folder=path.is_dir())),
         sample=sample.look(tensors, paths, nonce),
     )
 
@@ -134,13 +134,15 @@ def _facts(found: _Read) -> tuple[Fact, ...]:
     return tuple(facts.values())
 
 
-def _findings(found: _Read, tensors: Sequence[Stored], facts: Sequence[Fact]) -> list[Finding]:
+def _findings(
+    found: _Read, tensors: Sequence[Stored], facts: Sequence[Fact], *, whole_folder: bool
+) -> list[Finding]:
     findings = []
     said = found.chosen.stated_bytes
     stored = sum(tensor.nbytes for tensor in tensors if not tensor.shared)
     if said is not None and said != stored:
         findings.append(_finding("warning", "index-size-differs", stated=said, stored=stored))
-    if found.chosen.beside:
+    if found.chosen.beside and whole_folder:
         findings.append(_finding("info", "other-files-beside", files=len(found.chosen.beside)))
     if any(fact.reason is not None for fact in facts):
         findings.append(_finding("warning", "statement-not-understood"))

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import ModelInvalid, UsageError
+from bench.parameters.files import opened
 from bench.parameters.inventory import Header, Stored, require_few, require_plausible
 from bench.printable import printable
 from bench.terms import Fact, Use
@@ -28,7 +29,7 @@ from bench.terms import Fact, Use
 # Everything but the values of tensors. The graphs of the largest published models take some 10 MB.
 _MAX_GRAPH_BYTES = 64 * 2**20
 # Each field costs time and, parsed, memory. Graphs of 100,000 nodes have some million.
-_MAX_FIELDS = 4_000_000
+_MAX_FIELDS = 2_000_000
 # Messages in messages; the library itself stops at 100.
 _MAX_DEPTH = 90
 _SAMPLED_HEADER = 2**20
@@ -37,21 +38,24 @@ _MAX_METADATA = 50
 # Shapes, axes, bounds and lists of attributes have a few elements, twice the rank at most.
 _FEW = 64
 
-# What is copied of each message: a field's number to the message in it, None for what is copied as it is.
+# What is copied of each message: a field's number to the message in it, to "text" for UTF-8, or to None.
 _MESSAGES: Mapping[str, Mapping[int, str | None]] = {
-    "model": {2: None, 3: None, 7: "graph", 14: None, 20: "training", 25: "function"},
+    "model": {2: "text", 3: "text", 7: "graph", 14: "entry", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
-    "graph": {1: "node", 2: None, 5: "tensor", 12: None, 15: "sparse"},
-    "node": {1: None, 2: None, 3: None, 4: None, 5: "attribute", 7: None, 8: None},
+    "graph": {1: "node", 2: "text", 5: "tensor", 11: "value", 12: "value", 15: "sparse"},
+    "node": {**dict.fromkeys((1, 2, 3, 4, 7, 8), "text"), 5: "attribute"},
     "attribute": {
-        **dict.fromkeys((1, 2, 3, 7, 8, 20, 21)),
+        **dict.fromkeys((1, 21), "text"),
+        **dict.fromkeys((2, 3, 7, 8, 20)),
         **dict.fromkeys((5, 10), "tensor"),
         **dict.fromkeys((6, 11), "graph"),
         **dict.fromkeys((22, 23), "sparse"),
     },
     "sparse": {1: "tensor", 2: "tensor", 3: None},
-    "function": {1: None, 5: None, 7: "node", 10: None, 11: "attribute", 13: None},
-    "tensor": {1: None, 2: None, 3: None, 8: None, 13: None, 14: None},
+    "function": {1: "text", 5: "text", 7: "node", 10: "text", 11: "attribute", 13: "text"},
+    "tensor": {1: None, 2: None, 3: None, 8: "text", 13: "entry", 14: None},
+    "entry": {1: "text", 2: "text"},
+    "value": {1: "text"},
 }
 # Messages that stand once. The encoding would merge a second one into the first; no program writes that.
 _ONCE = {("model", 7), ("training", 1), ("training", 2), ("attribute", 5), ("attribute", 6)}
@@ -154,6 +158,9 @@ _MICROSOFT: Mapping[str, _Inputs] = {
     "GatherBlockQuantized": (_W, _C, _S, _Z),
     "QMoE": (None, None, *_EXPERTS, *_EXPERTS, *_EXPERTS, _Z, _Z, _Z),
 }
+# Which inputs are the packed weights and their scales.
+_DATA_AND_SCALES = {"MatMulNBits": (1, 2), "MatMulBnb4": (1, 2), "GatherBlockQuantized": (0, 2)}
+_OF_QUANTISED: Mapping[str, Use] = {"_scale": _S, "_zero_point": _Z}
 _OPERATORS = {"": _STANDARD, "ai.onnx": _STANDARD, "com.microsoft": _MICROSOFT}
 
 
@@ -180,19 +187,34 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """The names of a graph's stored tensors, and those of the graph around it."""
+    """The values that a graph itself names: tensors stored in it, outputs of its nodes, its inputs."""
 
     prefix: str
     outer: "_Scope | None"
     names: dict[str, _Entry] = field(default_factory=dict)
+    made: dict[str, "_Step"] = field(default_factory=dict)
+    inputs: set[str] = field(default_factory=set)
+
+    def home(self, name: str) -> "_Scope | None":
+        """The innermost graph around that has a value of this name."""
+        scope: _Scope | None = self
+        while scope is not None and not (name in scope.names or name in scope.made or name in scope.inputs):
+            scope = scope.outer
+        return scope
 
     def find(self, name: str) -> _Entry | None:
-        scope: _Scope | None = self
-        while scope is not None:
-            if name in scope.names:
-                return scope.names[name]
-            scope = scope.outer
-        return None
+        scope = self.home(name)
+        return scope.names.get(name) if scope is not None else None
+
+
+@dataclass(slots=True)
+class _Step:
+    """A node in its graph. `inner` are the graphs in its attributes with the names that each gives out."""
+
+    node: Any
+    scope: _Scope
+    inner: list[tuple[_Scope, Sequence[str]]] = field(default_factory=list)
+    is_used: bool = False
 
 
 def read(path: Path) -> Header:
@@ -206,27 +228,20 @@ def read(path: Path) -> Header:
     """
     where = printable(str(path))
     library, decode_error = _library()
-    try:
-        # Without O_NONBLOCK opening a FIFO would wait for a writer for ever.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            state = os.fstat(file.fileno())
-            if not stat.S_ISREG(state.st_mode):
-                raise UsageError(f"{where}: it is not a regular file. Give an ONNX model.")
-            if not state.st_size:
-                raise ModelInvalid(f"{where}: it is empty.")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                walk = _Walk(where, data)
-                reduced = walk.message("model", 0, len(data), 0)
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise UsageError(f"{where}: it cannot be read: {why}. Give an ONNX model you may read.") from error
+    with opened(path) as file:
+        state = os.fstat(file.fileno())
+        if not state.st_size:
+            raise ModelInvalid(f"{where}: it is empty.")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            walk = _Walk(where, data)
+            reduced = walk.message("model", 0, len(data), 0)
     model = library.ModelProto()
     try:
-        model.ParseFromString(reduced)
-        inventory = _Inventory(path, walk.payloads)
+        model.ParseFromString(bytes(reduced))
+        inventory = _Inventory(path, _identity(state), walk.payloads)
         inventory.model(model)
         stated = tuple(_facts(model))
-    except (decode_error, UnicodeDecodeError) as error:
+    except decode_error as error:
         raise ModelInvalid(f"{where}: it is no ONNX model: {printable(str(error))}.") from error
     return Header(size=min(state.st_size, _SAMPLED_HEADER), tensors=inventory.tensors(), stated=stated)
 
@@ -234,7 +249,7 @@ def read(path: Path) -> Header:
 def _library() -> tuple[Any, type[Exception]]:
     try:
         import onnx
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+        from google.protobuf.message import DecodeError
     except ImportError as error:
         raise UsageError(
             "ONNX models are read with the package onnx, which is not installed. "
@@ -265,7 +280,7 @@ class _Walk:
         self._kept = 0
         self.payloads: list[_Payload] = []
 
-    def message(self, kind: str, at: int, end: int, depth: int) -> bytes:
+    def message(self, kind: str, at: int, end: int, depth: int) -> bytearray:
         """The copy of the message in the bytes `at` to `end`."""
         if depth > _MAX_DEPTH:
             raise ModelInvalid(f"{self._where}: its graphs lie in each other more than {depth} deep.")
@@ -278,22 +293,25 @@ class _Walk:
             number, wire, start, at = self._field(at, end)
             if payload is not None and number in _VALUES:
                 self._add(payload, number, wire, start, at)
-            elif number not in wanted:
-                continue
-            elif (inner := wanted[number]) is None:
-                self._keep(out, self._data[begin:at])
-            else:
+            elif number in wanted:
+                inner = wanted[number]
+                if inner is None or inner == "text":
+                    if inner is not None and not _is_text(self._data[start:at]):
+                        raise self._malformed(start, "a text that is no UTF-8")
+                    self._keep(out, self._data[begin:at])
+                    continue
                 if wire != _BYTES or number in once:
                     raise self._malformed(begin, f"a {inner} where none can stand")
                 if (kind, number) in _ONCE:
                     once.add(number)
                 copied = self.message(inner, start, at, depth + 1)
-                out += _varint(number << 3 | _BYTES) + _varint(len(copied)) + copied
+                out += _varint(number << 3 | _BYTES) + _varint(len(copied))
+                out += copied
         if payload is not None:
             index = str(len(self.payloads)).encode()
             self.payloads.append(payload)
             self._keep(out, _varint(_DOC_STRING << 3 | _BYTES) + _varint(len(index)) + index)
-        return bytes(out)
+        return out
 
     def _keep(self, out: bytearray, data: bytes) -> None:
         self._kept += len(data)
@@ -376,6 +394,14 @@ class _Walk:
         )
 
 
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _varint(value: int) -> bytes:
     out = bytearray()
     while value >= 0x80:
@@ -386,22 +412,31 @@ def _varint(value: int) -> bytes:
 
 # -------------------------------------------------------------------------------- graphs and tensors
 
+# Device and inode, which all links to one file have in common.
+_Identity = tuple[int, int]
+
+
+def _identity(state: os.stat_result) -> _Identity:
+    return state.st_dev, state.st_ino
+
 
 class _Inventory:
     """The tensors of a model, gathered graph by graph."""
 
-    def __init__(self, path: Path, payloads: Sequence[_Payload]) -> None:
+    def __init__(self, path: Path, identity: _Identity, payloads: Sequence[_Payload]) -> None:
         self._path = path
         self._where = printable(str(path))
         self._payloads = payloads
         self._entries: dict[str, _Entry] = {}
         self._visited = 0
-        self._sizes: dict[str, int] = {}
+        self._identity = identity
+        self._others: dict[str, os.stat_result] = {}
         self._own: set[tuple[str, str]] = set()
+        self._bodies: dict[tuple[str, str, str], tuple[_Scope, Sequence[str]]] = {}
 
     def tensors(self) -> tuple[Stored, ...]:
-        finished = [self._finished(entry) for entry in self._entries.values()]
-        return self._with_shared(finished)
+        finished = {name: self._finished(entry) for name, entry in self._entries.items()}
+        return self._with_shared([_of_pair(tensor, finished) for tensor in finished.values()])
 
     def model(self, model: Any) -> None:
         if not model.HasField("graph"):
@@ -409,44 +444,79 @@ class _Inventory:
         # An operator that the model defines itself does what the model says, whatever its name.
         self._own = {(function.domain, function.name) for function in model.functions}
         main = self._graph(model.graph, "", None)
+        given = [main]
         for index, training in enumerate(model.training_info):
             for name in ("initialization", "algorithm"):
-                self._graph(getattr(training, name), f"training_info.{index}.{name}/", main)
+                prefix = f"training_info.{index}.{name}/"
+                given.append(self._graph(getattr(training, name), prefix, main[0]))
         for function in model.functions:
             overload = f":{function.overload}" if function.overload else ""
-            scope = _Scope(f"{function.domain}.{function.name}{overload}/", None)
+            scope = _Scope(f"{function.domain}.{function.name}{overload}/", None, inputs=set(function.input))
             for attribute in function.attribute_proto:
                 self._attribute(attribute, attribute.name, scope)
             self._nodes(function.node, scope)
-            self._used_as(scope, function.output, ())
+            self._bodies[function.domain, function.name, function.overload] = scope, function.output
         if self._visited != len(self._payloads):
             raise ModelInvalid(f"{self._where}: a tensor stands where no runtime looks for one.")
+        self._follow(given)
 
-    def _graph(self, graph: Any, prefix: str, outer: _Scope | None) -> _Scope:
-        scope = _Scope(prefix, outer)
+    def _graph(self, graph: Any, prefix: str, outer: _Scope | None) -> tuple[_Scope, Sequence[str]]:
+        """The graph's values, and the names of those that it gives out."""
+        scope = _Scope(prefix, outer, inputs={value.name for value in graph.input})
         for tensor in graph.initializer:
             self._tensor(tensor, tensor.name, scope)
         for sparse in graph.sparse_initializer:
             self._sparse(sparse, sparse.values.name, scope)
         self._nodes(graph.node, scope)
-        # What a graph gives out may be used for anything.
-        self._used_as(scope, [output.name for output in graph.output], ())
-        return scope
+        return scope, [output.name for output in graph.output]
 
     def _nodes(self, nodes: Any, scope: _Scope) -> None:
+        stored = set(scope.names)
         for node in nodes:
+            step = _Step(node, scope)
+            for output in node.output:
+                if output in scope.made or output in stored:
+                    full = printable(f"{scope.prefix}{output}")
+                    raise ModelInvalid(f"{self._where}: the value {full} is made twice in one graph.")
+                if output:
+                    scope.made[output] = step
             name = node.output[0] if node.output else node.name
             for attribute in node.attribute:
                 is_constant = node.op_type == "Constant" and node.domain in ("", "ai.onnx")
                 self._attribute(attribute, name if is_constant else f"{name}/{attribute.name}", scope)
-        for node in nodes:
-            self._uses(node, scope)
-            name = node.output[0] if node.output else node.name
-            for attribute in node.attribute:
                 graphs = [attribute.g] if attribute.HasField("g") else []
                 for index, graph in enumerate((*graphs, *attribute.graphs)):
                     of = f"{attribute.name}.{index}" if attribute.graphs else attribute.name
-                    self._graph(graph, f"{scope.prefix}{name}/{of}/", scope)
+                    step.inner.append(self._graph(graph, f"{scope.prefix}{name}/{of}/", scope))
+
+    def _follow(self, given: Sequence[tuple[_Scope, Sequence[str]]]) -> None:
+        """Notes what tensors are for, back from what the graphs give out.
+
+        A node that nothing given out depends on is never computed, and says nothing about its inputs.
+        """
+        waiting = list(given)
+        while waiting:
+            scope, names = waiting.pop()
+            # What a graph gives out may be used for anything.
+            self._used_as(scope, names, ())
+            steps = list(self._made_by(scope, names))
+            while steps:
+                step = steps.pop()
+                if step.is_used:
+                    continue
+                step.is_used = True
+                self._uses(step.node, step.scope)
+                waiting += step.inner
+                body = self._bodies.pop((step.node.domain, step.node.op_type, step.node.overload), None)
+                if body is not None:
+                    waiting.append(body)
+                steps += self._made_by(step.scope, step.node.input)
+
+    def _made_by(self, scope: _Scope, names: Sequence[str]) -> Iterator[_Step]:
+        for name in names:
+            home = scope.home(name)
+            if home is not None and name in home.made:
+                yield home.made[name]
 
     def _attribute(self, attribute: Any, name: str, scope: _Scope) -> None:
         """The tensors in an attribute, and its numbers where they are many."""
@@ -493,8 +563,8 @@ class _Inventory:
                 f"{what} is of the type {tensor.data_type}; types 1 to {max(_TYPES)} of onnx.proto are read."
             )
         dtype, bits, own_field = _TYPES[tensor.data_type]
+        require_plausible(self._where, full, tensor.dims, 0)
         shape = tuple(tensor.dims)
-        require_plausible(self._where, full, shape, 0)
         elements = prod(shape)
         needed = -(-elements * bits // 8)
         payload = self._payloads[int(tensor.doc_string)]
@@ -574,7 +644,7 @@ class _Inventory:
                 f"{what} is said to lie in {printable(location) or 'a file without a name'}; expected the "
                 "plain name of another file in the model's folder."
             )
-        size = self._size(location, what)
+        size = self._other(location, what).st_size
         offset = _decimal(words.get("offset", "0"))
         length = _decimal(words.get("length", str(needed)))
         if offset is None or length is None:
@@ -593,8 +663,8 @@ class _Inventory:
             )
         return location, offset
 
-    def _size(self, location: str, what: str) -> int:
-        if location not in self._sizes:
+    def _other(self, location: str, what: str) -> os.stat_result:
+        if location not in self._others:
             try:
                 state = (self._path.parent / location).stat()
             except OSError as error:
@@ -605,17 +675,26 @@ class _Inventory:
                 ) from error
             if not stat.S_ISREG(state.st_mode):
                 raise ModelInvalid(f"{what} lies in {printable(location)}, which is not a regular file.")
-            self._sizes[location] = state.st_size
-        return self._sizes[location]
+            if _identity(state) == self._identity:
+                raise ModelInvalid(
+                    f"{what} is said to lie in {printable(location)}, which is a link to the model itself."
+                )
+            self._others[location] = state
+        return self._others[location]
 
     def _with_shared(self, tensors: Sequence[Stored]) -> tuple[Stored, ...]:
         """Tensors on the very same bytes of an external file, all but one marked as shared.
 
-        Raises ModelInvalid where tensors lie on parts of each other, or are of two types.
+        Links to one file, symbolic or hard, are that file. Raises ModelInvalid where tensors lie on parts
+        of each other, or are of two types.
         """
         # The one that is a parameter goes before one that only serves another.
         rank = {"weight": 0, None: 1}
-        at = {t.name: (t.file, t.offset or 0) for t in tensors if t.file != self._path.name and t.nbytes}
+        at = {
+            t.name: (_identity(self._others[t.file]), t.offset or 0)
+            for t in tensors
+            if t.file in self._others and t.nbytes
+        }
         spans = sorted(
             (t for t in tensors if t.name in at),
             key=lambda t: (at[t.name], rank.get(t.use, 2), -(t.weights or t.elements), t.name),
@@ -627,7 +706,9 @@ class _Inventory:
                 after.dtype,
             ):
                 shared.add(after.name)
-            elif before.file == after.file and at[before.name][1] + before.nbytes > at[after.name][1]:
+            elif at[before.name][0] == at[after.name][0] and (
+                at[before.name][1] + before.nbytes > at[after.name][1]
+            ):
                 raise ModelInvalid(
                     f"{self._where}: the tensors {printable(before.name)} and {printable(after.name)} lie on "
                     f"the same bytes of {printable(after.file)}."
@@ -666,33 +747,44 @@ class _Inventory:
     def _packed(self, node: Any, scope: _Scope) -> None:
         """The true weights in inputs whose elements hold several."""
         numbers = {attribute.name: attribute.i for attribute in node.attribute}
-        if node.op_type in ("MatMulNBits", "MatMulBnb4") and len(node.input) > 1:
-            entry = scope.find(node.input[1])
-            if entry is not None:
-                self._matrix(entry, node.op_type, numbers)
-        elif node.op_type == "GatherBlockQuantized" and node.input:
-            self._bytes(scope.find(node.input[0]), numbers.get("bits", 4))
-        elif node.op_type == "QMoE":
-            for layer, name in zip((1, 2, 3), node.input[2:11:3], strict=False):
+        inputs = [scope.find(name) for name in node.input]
+        data, scales = (
+            [*inputs, None, None, None][index] for index in _DATA_AND_SCALES.get(node.op_type, (0, 0))
+        )
+        if node.op_type == "QMoE":
+            for layer, entry in zip((1, 2, 3), inputs[2:11:3], strict=False):
                 bits = numbers.get(f"fc{layer}_expert_weight_bits") or numbers.get("expert_weight_bits", 4)
-                self._bytes(scope.find(name), bits)
+                self._bytes(entry, bits)
+        elif data is None or scales is None or data.stored.dtype != "U8":
+            return
+        elif node.op_type in ("MatMulNBits", "MatMulBnb4"):
+            self._matrix(data, scales, node.op_type, numbers)
+        elif node.op_type == "GatherBlockQuantized" and _is_scaled_in_rows(data, scales, numbers):
+            self._bytes(data, numbers.get("bits", 4))
 
-    def _matrix(self, entry: _Entry, operator: str, numbers: Mapping[str, int]) -> None:
-        """A matrix of K · N weights, in blocks along K that are filled up, each a whole number of bytes."""
+    def _matrix(self, entry: _Entry, scales: _Entry, operator: str, numbers: Mapping[str, int]) -> None:
+        """A matrix of K · N weights, in blocks along K that are filled up, each a whole number of bytes.
+
+        MatMulBnb4 has its blocks along the whole matrix. Without a scale for each block no runtime
+        multiplies with it, and its bytes stay what they are.
+        """
         columns, rows = numbers.get("K", 0), numbers.get("N", 0)
         bits, block = numbers.get("bits", 4), numbers.get("block_size", 0)
         if operator == "MatMulBnb4":
             needed = -(-columns * rows // 2)
+            blocks = -(-columns * rows // max(block, 1))
         else:
             block_bytes = -(-block * bits // 8)
-            needed = rows * -(-columns // max(block, 1)) * block_bytes
+            blocks = rows * -(-columns // max(block, 1))
+            needed = blocks * block_bytes
         if min(columns, rows, block) < 1 or not 2 <= bits <= 8 or needed != entry.stored.nbytes:
             raise ModelInvalid(
                 f"{self._where}: the tensor {printable(entry.stored.name)} has {entry.stored.nbytes} bytes, "
                 f"and {operator} says that it holds {rows} x {columns} weights of {bits} bits in blocks of "
                 f"{block}, which take {needed} bytes."
             )
-        entry.weights.add(columns * rows)
+        if scales.stored.elements == blocks:
+            entry.weights.add(columns * rows)
 
     def _bytes(self, entry: _Entry | None, bits: int) -> None:
         """Weights of `bits` bits in bytes; in any other type, one in each element."""
@@ -723,6 +815,33 @@ class _Inventory:
                 f"how many weights it holds: {', '.join(map(str, sorted(entry.weights)))}."
             )
         return replace(entry.stored, use=use, weights=next(iter(entry.weights), None))
+
+
+def _is_scaled_in_rows(data: _Entry, scales: _Entry, numbers: Mapping[str, int]) -> bool:
+    """Whether each row of bytes has a scale for each block of weights, as GatherBlockQuantized asks for."""
+    *rows, columns = data.stored.shape or (0,)
+    bits, block = numbers.get("bits", 4), numbers.get("block_size", 128)
+    axis = numbers.get("quantize_axis", 1)
+    if not rows or min(bits, block) < 1 or axis not in (len(rows), -1) or numbers.get("gather_axis", 0):
+        return False
+    return scales.stored.shape == (*rows, -(-columns * (8 // bits) // block))
+
+
+def _of_pair(tensor: Stored, tensors: Mapping[str, Stored]) -> Stored:
+    """With its use where it belongs to quantised weights by its name, as onnxruntime.quantization names it.
+
+    What it writes for dynamic quantisation multiplies scales apart from the weights.
+    """
+    for suffix, use in _OF_QUANTISED.items():
+        if tensor.use is None and tensor.name.endswith(suffix):
+            weights = tensors.get(tensor.name.removesuffix(suffix) + "_quantized")
+            if (
+                weights is not None
+                and weights.dtype in ("I8", "U8")
+                and (tensor.elements == 1 or tensor.elements in weights.shape)
+            ):
+                return replace(tensor, use=use)
+    return tensor
 
 
 def _entries(elements: int, dtype: str, bits: int, place: int) -> int:

@@ -3,25 +3,27 @@
 The file is a zip archive of stored records: `data.pkl` is a pickle of the saved object, and `data/KEY` the
 bytes of each storage (https://docs.pytorch.org/docs/stable/notes/serialization.html, "Serialized file
 format for torch.save"). A pickle is a program for a stack machine. Here its steps are followed as data:
-the few names that a state dict needs stand for plain descriptions, every other name is refused, and there
-is nothing that a step could call. `torch.load(map_location="meta")` would not do: it believes a shape that
+the few names that a state dict needs stand for plain descriptions, those of values that often lie beside one
+(paths, dates, numbers of NumPy) for nothing, every other name is refused, and there is nothing that a step
+could call. `torch.load(map_location="meta")` would not do: it believes a shape that
 its storage cannot hold, and makes of a shared storage as many as there are views.
 """
 
 import os
 import pickletools
-import stat
+import re
 import struct
 import warnings
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import prod
+from math import gcd, prod
 from pathlib import Path
 from typing import BinaryIO
 
-from bench.errors import ModelInvalid, UsageError
+from bench.errors import ModelInvalid
+from bench.parameters.files import opened
 from bench.parameters.inventory import (
     MAX_COUNT,
     MAX_HEADER_BYTES,
@@ -49,31 +51,22 @@ _CONVERT = (
 def read(path: Path) -> Header:
     """The tensors of one checkpoint, named by the keys that lead to them, joined by dots.
 
-    Nested dictionaries, lists and tuples are walked, each once. Of tensors whose spans of one storage
-    overlap, the largest counts and the others are `shared`; views that lie apart count each. The spans
-    are compared as wholes, so that of columns cut out of one matrix without a copy one part counts.
+    Nested dictionaries, lists and tuples are walked, each once. Of tensors that lie over one another in
+    one storage the largest counts and the others are `shared`; those that lie apart, as parts of one flat
+    buffer or columns of one matrix, count each.
 
     Raises UsageError when the file cannot be opened, and ModelInvalid when it is no such checkpoint, asks
     for anything but plain containers and tensors, or contradicts itself.
     """
     shown = printable(str(path))
-    try:
-        # Without O_NONBLOCK opening a FIFO would wait for a writer for ever.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise UsageError(f"{shown} is not a regular file. Type the path of a checkpoint.")
-            _require_zip(shown, file)
-            records = _records(shown, file, status.st_size)
-            pickled = _pickled(shown, file, records)
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise UsageError(
-            f"cannot read {shown}: {why}. Type the path of a file that exists and that you may read."
-        ) from error
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        _require_zip(shown, file)
+        records = _records(shown, file, size)
+        pickled = _pickled(shown, file, records)
     found = _tensors(shown, _Machine(shown).run(pickled))
     return Header(
-        size=min(status.st_size, HEADER_BYTES),
+        size=min(size, HEADER_BYTES),
         tensors=tuple(_stored(shown, path.name, found, records)),
     )
 
@@ -115,7 +108,8 @@ def _require_zip(shown: str, file: BinaryIO) -> None:
         )
     raise ModelInvalid(
         f"{shown}: it is no checkpoint of torch.save: expected a zip archive, got a file that begins with "
-        f"the bytes {head[:8].hex(' ') or 'of nothing'}."
+        f"the bytes {head[:8].hex(' ') or 'of nothing'}. If it holds a model in another form, convert it "
+        "to safetensors or GGUF and give the outcome; if it holds none, give the file with the weights."
     )
 
 
@@ -178,6 +172,11 @@ def _entries(shown: str, file: BinaryIO, directory: bytes, count: int) -> Iterat
         if magic != b"PK\x01\x02" or at > len(directory):
             raise ValueError("not an entry")
         name = raw.decode("utf-8", "surrogateescape")
+        # First of all: such an archive also has compressed records.
+        if name.partition("/")[2].startswith(("code/", "constants.pkl")):
+            raise ModelInvalid(
+                f"{shown}: it is a TorchScript archive: a program, not a checkpoint. {_CONVERT}."
+            )
         plain, packed, header = _widened(plain, packed, header, more)
         if method != 0 or plain != packed or flags & ~_HARMLESS_FLAGS:
             raise _broken(
@@ -217,8 +216,6 @@ def _data_start(shown: str, file: BinaryIO, header: int, name: bytes) -> int:
 
 
 def _pickled(shown: str, file: BinaryIO, records: Mapping[str, _Record]) -> bytes:
-    if any(name == "constants.pkl" or name.startswith("code/") for name in records):
-        raise ModelInvalid(f"{shown}: it is a TorchScript archive: a program, not a checkpoint. {_CONVERT}.")
     record = records.get("data.pkl")
     if record is None:
         raise ModelInvalid(
@@ -275,6 +272,8 @@ _TYPES = {
     "torch.complex128": ("C128", 16),
 }
 
+_PACKED_TYPE = re.compile(r"torch\.(?:u?int[1-7]|bits[0-9a-z]+|float[46]_e[0-9]m[0-9]fn(?:_x2)?)")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Name:
@@ -291,9 +290,13 @@ class _Storage:
     nbytes: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class _Tensor:
-    """`begin` and `end` are the bytes that it spans in its storage; `distinct`: no two elements are one."""
+    """A view of a storage, of which it spans the bytes from `begin` to `end`.
+
+    It is one block, or blocks of `width` bytes whose distances are multiples of `pitch`; that is 0 for one.
+    `distinct`: no two elements are the same bytes.
+    """
 
     storage: _Storage
     dtype: str
@@ -302,7 +305,17 @@ class _Tensor:
     nbytes: int
     begin: int
     end: int
+    width: int
+    pitch: int
     distinct: bool
+
+
+class _Opaque:
+    """Stands for a path, a date, a number or the like: nothing that could hold a tensor."""
+
+
+class _Namespace(list[object]):
+    """Stands for a plain object by what it is given as its attributes."""
 
 
 def _of_type(storage: object, offset: object, shape: object, strides: object, kind: object) -> _Tensor:
@@ -314,15 +327,27 @@ def _of_type(storage: object, offset: object, shape: object, strides: object, ki
         raise ValueError("not a storage and a type")
     dtype, itemsize = typed
     (start,), extents, steps = _numbers((offset,)), _numbers(shape), _numbers(strides)
-    elements, reach, distinct = prod(extents), 0, True
+    reach, width, pitch, distinct = 0, 1, 0, True
     for stride, extent in sorted(zip(steps, extents, strict=True)):
         if extent > 1:
             distinct = distinct and stride > reach
             reach += (extent - 1) * stride
-    span = (reach + 1) * itemsize if elements else 0
-    begin = start * itemsize
+            if stride == width and pitch == 0:
+                width *= extent
+            else:
+                pitch = gcd(pitch, stride)
+    elements = prod(extents)
     return _Tensor(
-        storage, dtype, extents, elements, elements * itemsize, begin, begin + span, distinct or not elements
+        storage=storage,
+        dtype=dtype,
+        shape=extents,
+        elements=elements,
+        nbytes=elements * itemsize,
+        begin=start * itemsize,
+        end=(start + reach + 1 if elements else start) * itemsize,
+        width=width * itemsize,
+        pitch=pitch * itemsize,
+        distinct=distinct or elements == 0,
     )
 
 
@@ -347,7 +372,7 @@ def _parameter(data: object, *_: object) -> object:
 
 
 def _subclassed(build: object, kind: object, arguments: object, _state: object) -> object:
-    plain = isinstance(kind, _Name) and kind.text in ("torch.Tensor", "torch.nn.parameter.Parameter")
+    plain = isinstance(kind, _Name) and kind.text in _CLASSES
     if not plain or not isinstance(build, _Name) or build.text not in _BUILDERS:
         raise ValueError("not a tensor with attributes")
     return _BUILDERS[build.text](*_tuple(arguments))
@@ -355,6 +380,14 @@ def _subclassed(build: object, kind: object, arguments: object, _state: object) 
 
 def _empty_dictionary() -> object:
     return {}
+
+
+def _default_dictionary(_factory: object = None, items: object = None) -> object:
+    return items if isinstance(items, dict) else {}
+
+
+def _namespace() -> object:
+    return _Namespace()
 
 
 def _first(value: object, *_: object) -> object:
@@ -375,20 +408,45 @@ _BUILDERS: dict[str, Callable[..., object]] = {
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
 }
+# Protocol 2 has the names of Python 2.
+_BUILTINS = ("builtins", "__builtin__")
+_CONTAINERS = ("set", "frozenset", "list", "tuple", "dict")
+# Things of which training scripts save values beside the weights. Called or given attributes, each is and
+# stays an _Opaque; none of them can hold a tensor.
+_OPAQUE = frozenset(
+    (
+        *(
+            f"{room}.{name}"
+            for room in _BUILTINS
+            for name in ("int", "long", "float", "complex", "bool", "str", "unicode", "bytes")
+        ),
+        *(
+            f"{room}.{name}"
+            for room in ("pathlib", "pathlib._local")
+            for name in ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
+        ),
+        *(f"datetime.{name}" for name in ("datetime", "date", "time", "timedelta", "timezone")),
+        "numpy.dtype",
+        "numpy.core.multiarray.scalar",
+        "numpy._core.multiarray.scalar",
+    )
+)
 # What stands in for each thing that a checkpoint may call: a description, or its first argument.
 _CALLS: dict[str, Callable[..., object]] = {
     **_BUILDERS,
     "torch._tensor._rebuild_from_type_v2": _subclassed,
     "collections.OrderedDict": _empty_dictionary,
     "collections.Counter": _first,
-    "__builtin__.set": _first,
-    "builtins.set": _first,
+    "collections.defaultdict": _default_dictionary,
+    "argparse.Namespace": _namespace,
+    **{f"{room}.{name}": _first for room in _BUILTINS for name in _CONTAINERS},
     "_codecs.encode": _first,
     "torch.Size": _first,
     "torch.device": _first,
     "torch.serialization._get_layout": _first,
 }
-_NAMES = _CALLS.keys() | _STORAGES.keys() | _TYPES.keys() | {"torch.Tensor", "torch.nn.parameter.Parameter"}
+_CLASSES = {"torch.Tensor", "torch.nn.parameter.Parameter"}
+_NAMES = _CALLS.keys() | _OPAQUE | _STORAGES.keys() | _TYPES.keys() | _CLASSES
 
 _NUMBERS = frozenset(("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"))
 _TEXTS = frozenset(("BINUNICODE", "SHORT_BINUNICODE", "BINSTRING", "SHORT_BINSTRING"))
@@ -449,9 +507,9 @@ class _Machine:
             stack.append(_CONSTANTS[name])
         elif name in _SHORT_TUPLES:
             stack.append(tuple(self._popped(_SHORT_TUPLES[name])))
-        elif name == "TUPLE":
+        elif name in ("TUPLE", "FROZENSET"):
             stack.append(tuple(self._marked()))
-        elif name == "REDUCE":
+        elif name in ("REDUCE", "NEWOBJ"):
             function, arguments = self._popped(2)
             stack.append(self._called(function, arguments))
         elif name == "BINPERSID":
@@ -468,7 +526,9 @@ class _Machine:
             stack[-1].extend(items)
         elif name == "BUILD":
             # Attributes of the dictionary or tensor below, such as a state dict's versions.
-            stack.pop()
+            attributes = stack.pop()
+            if isinstance(stack[-1], _Namespace):
+                stack[-1].append(attributes)
         elif name == "GLOBAL":
             stack.append(self._named(_dotted(argument)))
         elif name == "STACK_GLOBAL":
@@ -485,17 +545,26 @@ class _Machine:
         return _Name(name)
 
     def _refused(self, name: str) -> ModelInvalid:
+        if _PACKED_TYPE.fullmatch(name):
+            return ModelInvalid(
+                f"{self._shown}: it names the type {name}, whose elements are no whole bytes: tensors of it "
+                "are not counted in a checkpoint. Save them as torch.uint8 beside their scales, or convert "
+                "the model to safetensors."
+            )
         if name.startswith(("torch._utils._rebuild_", "torch.Q", "torch.q")):
             return ModelInvalid(
                 f"{self._shown}: it needs {printable(name)}: tensors that are quantised by torch, sparse or "
                 "distributed are not counted. Save plain tensors, or convert it to safetensors."
             )
         return ModelInvalid(
-            f"{self._shown}: it carries code: whoever loads it runs or imports {printable(name)}. {_CONVERT}."
+            f"{self._shown}: whoever loads it is made to import or run {printable(name)}, which weights do "
+            f"not need; nothing was run. {_CONVERT}."
         )
 
     def _called(self, function: object, arguments: object) -> object:
-        return _CALLS[function.text if isinstance(function, _Name) else ""](*_tuple(arguments))
+        name = function.text if isinstance(function, _Name) else ""
+        # A new one each time, as keys of a dictionary are told apart by it.
+        return _Opaque() if name in _OPAQUE else _CALLS[name](*_tuple(arguments))
 
     def _popped(self, count: int) -> list[object]:
         if len(self._stack) < count:
@@ -594,25 +663,26 @@ def _stored(
     shared = _shared([tensor for _, tensor in found])
     for (name, tensor), is_shared in zip(found, shared, strict=True):
         require_plausible(shown, name, tensor.shape, tensor.nbytes)
-        record = records.get(f"data/{tensor.storage.key}")
-        _require_held(shown, name, tensor, record.size if record is not None else None)
-        dense = tensor.end - tensor.begin == tensor.nbytes and record is not None
+        record = _record_of(shown, name, tensor, records)
+        is_block = tensor.end - tensor.begin == tensor.nbytes
         yield Stored(
             name=name,
             dtype=tensor.dtype,
             shape=tensor.shape,
             file=file,
-            offset=record.start + tensor.begin if dense and record is not None else None,
+            offset=record.start + tensor.begin if is_block else None,
             nbytes=tensor.nbytes,
             shared=is_shared,
         )
 
 
-def _require_held(shown: str, name: str, tensor: _Tensor, held: int | None) -> None:
+def _record_of(shown: str, name: str, tensor: _Tensor, records: Mapping[str, _Record]) -> _Record:
     """Raises ModelInvalid unless the tensor lies in its storage, and that is the record's size."""
     storage = tensor.storage
+    record = records.get(f"data/{storage.key}")
+    held = record.size if record is not None else 0
     what = None
-    if held is None:
+    if record is None:
         what = f"the storage {printable(storage.key)}, which the archive does not have"
     elif not storage.nbytes <= held < storage.nbytes + storage.itemsize:
         what = f"the storage {printable(storage.key)} of {storage.nbytes} bytes, the archive has {held} of it"
@@ -620,26 +690,54 @@ def _require_held(shown: str, name: str, tensor: _Tensor, held: int | None) -> N
         what = f"bytes up to {tensor.end} of a storage of {held}"
     elif not tensor.distinct:
         what = f"{tensor.elements} elements of which several are the same bytes"
-    if what is not None:
+    if record is None or what is not None:
         raise _broken(
             shown, f"the tensor {printable(name)} of the shape {list(tensor.shape)} asks for {what}"
         )
+    return record
 
 
 def _shared(tensors: Sequence[_Tensor]) -> list[bool]:
     """Which tensors lie over a larger one, or an earlier one of the same size, of their storage."""
+    storages: dict[str, list[int]] = {}
+    for index, tensor in enumerate(tensors):
+        if tensor.elements:
+            storages.setdefault(tensor.storage.key, []).append(index)
     shared = [False] * len(tensors)
-    # Of each storage the begins and ends of the tensors that count; they do not overlap.
-    counted: dict[str, tuple[list[int], list[int]]] = {}
-    for index in sorted(range(len(tensors)), key=lambda i: (-tensors[i].nbytes, i)):
-        tensor = tensors[index]
-        begins, ends = counted.setdefault(tensor.storage.key, ([], []))
-        place = bisect_left(ends, tensor.begin + 1)
-        if tensor.elements == 0:
-            continue
-        if place < len(begins) and begins[place] < tensor.end:
-            shared[index] = True
-        else:
-            begins.insert(place, tensor.begin)
-            ends.insert(place, tensor.end)
+    for indices in storages.values():
+        indices.sort(key=lambda i: (-tensors[i].nbytes, i))
+        for index, apart in zip(indices, _apart([tensors[i] for i in indices]), strict=True):
+            shared[index] = not apart
     return shared
+
+
+def _apart(views: Sequence[_Tensor]) -> Sequence[bool]:
+    """Which views of one storage to count so that no byte counts twice; earlier ones come first.
+
+    Views lie apart when their spans do, and also when they are different columns of one matrix: of the
+    two ways to tell, the one that counts more bytes.
+    """
+    ways = [_disjoint([(view.begin, view.end) for view in views])]
+    pitch = views[0].pitch
+    columns = [(view.begin % pitch, view.begin % pitch + view.width) for view in views if pitch]
+    if pitch and all(view.pitch == pitch for view in views) and all(end <= pitch for _, end in columns):
+        ways.append(_disjoint(columns))
+    return max(
+        ways, key=lambda way: sum(view.nbytes for view, apart in zip(views, way, strict=True) if apart)
+    )
+
+
+def _disjoint(spans: Sequence[tuple[int, int]]) -> list[bool]:
+    """For each span whether it overlaps none of those kept before it."""
+    kept = []
+    # Of the spans that are kept, in order.
+    begins: list[int] = []
+    ends: list[int] = []
+    for begin, end in spans:
+        place = bisect_right(ends, begin)
+        apart = place == len(begins) or end <= begins[place]
+        if apart:
+            begins.insert(place, begin)
+            ends.insert(place, end)
+        kept.append(apart)
+    return kept

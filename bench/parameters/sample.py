@@ -7,20 +7,30 @@ Blocks at places that nobody knew beforehand show that; they are no proof that t
 import hashlib
 import math
 import os
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from bench.errors import ModelInvalid, UsageError
+from bench.errors import ModelInvalid
+from bench.parameters.files import opened
 from bench.parameters.inventory import Stored, members
 from bench.printable import printable
 from bench.terms import ContentSample, LookedAt, ModelFile, TensorGroup
 
-LEAST_ELEMENTS = 65_536
-MAX_TENSORS_LOOKED = 2_000
+MAX_TENSORS_LOOKED = 4_096
 BLOCK_BYTES = 4_096
+
+# The share of all bytes from which on a group is looked at. Small tensors may be constant in honest
+# models, those of one dimension above all: norms of ones, biases of zeros.
+_PARTS = 4_096
+_PARTS_OF_ONE_DIMENSION = 256
+# A group with this part of the mean of its sort is large too: else a model spread over many groups would
+# not be looked at. What all smaller ones hold together is no more than this part of the bytes.
+_PARTS_OF_MEAN = 16
 
 PIECE_BYTES = 8 * 2**20
 SAMPLED_BLOCKS = 64
@@ -29,7 +39,7 @@ SAMPLED_ALIGNMENT = 4 * 2**10
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
+class Places:
     """Where the two blocks of each of a group's tensors begin, their length and that of a unit in them."""
 
     begins: tuple[int, int]
@@ -43,70 +53,80 @@ class _Places:
 def look(tensors: Sequence[Stored], folder_of: Mapping[str, Path], nonce: str) -> ContentSample:
     """What two blocks of each larger tensor show; `folder_of` leads from a file's name to its path.
 
-    Looked at are tensors of LEAST_ELEMENTS and more that are one block of bytes and not shared, at most
-    MAX_TENSORS_LOOKED of them: then of each group the same share, but two wherever there are that many.
-    A group's places are drawn by the nonce and its pattern, type and shape, alike for all its tensors, so
-    that a layer and its copy show the same bytes. The second block lies a power of two of rows after the
-    first, so that content which repeats with such a period shows the same bytes twice.
+    Looked at are the groups that hold at least 1/4096 of the bytes of all that are not shared, or 1/256
+    where their tensors have one dimension; where groups of either sort are many, a sixteenth of their mean
+    is enough. Of these are drawn at most MAX_TENSORS_LOOKED tensors that are one block of bytes: one of
+    each group, the largest first, and then of each the same share.
+
+    The places are drawn by the nonce, type and shape over the whole tensor, alike for all of these, so that
+    a layer and its copy show the same bytes, whatever they are called. The second block lies a power of two
+    of rows after the first, so that content which repeats with such a period shows the same bytes twice.
 
     The answer depends on the nonce and the files only. Raises ModelInvalid when a file ends before a block
     does, and UsageError when it cannot be read.
     """
     groups = members(tensors)
-    chosen = _chosen([_eligible(lot) for _, lot in groups], nonce)
-    places = {index: _places(groups[index][0], nonce) for index, lot in enumerate(chosen) if lot}
-    wanted = [(stored, places[index]) for index, lot in enumerate(chosen) for stored in lot]
-    blocks = _blocks(wanted, folder_of)
+    chosen = _chosen(_eligible(groups), nonce)
+    places = {index: places_of(groups[index][0], nonce) for index in chosen}
+    wanted = [(stored, places[index]) for index, lot in chosen.items() for stored in lot]
+    blocks = iter(_blocks(wanted, folder_of))
     seen: set[bytes] = set()
-    looked = []
-    at = 0
-    for index, lot in enumerate(chosen):
-        if lot:
-            looked.append(_looked_at(index, places[index].unit, blocks[at : at + len(lot)], seen))
-        at += len(lot)
-    return ContentSample(
-        blocks=2 * len(wanted), block_bytes=BLOCK_BYTES, least_elements=LEAST_ELEMENTS, groups=tuple(looked)
+    looked = tuple(
+        _looked_at(index, places[index].unit, list(islice(blocks, len(lot))), seen)
+        for index, lot in chosen.items()
     )
+    return ContentSample(blocks=2 * len(wanted), block_bytes=BLOCK_BYTES, groups=looked)
 
 
-def _eligible(lot: Sequence[Stored]) -> list[Stored]:
-    first = lot[0]
-    if first.elements < LEAST_ELEMENTS or first.shared or first.nbytes < 4 * BLOCK_BYTES:
-        return []
-    return [stored for stored in lot if stored.offset is not None]
+def _eligible(groups: Sequence[tuple[TensorGroup, Sequence[Stored]]]) -> dict[int, list[Stored]]:
+    """The tensors that may be looked at, by the index of their group."""
+    own = [(index, group) for index, (group, _) in enumerate(groups) if not group.shared]
+    total = sum(group.tensors * group.nbytes for _, group in own)
+    of_one_dimension = sum(len(group.shape) < 2 for _, group in own)
+    least_part = {
+        True: max(_PARTS_OF_ONE_DIMENSION, _PARTS_OF_MEAN * of_one_dimension),
+        False: max(_PARTS, _PARTS_OF_MEAN * (len(own) - of_one_dimension)),
+    }
+    eligible = {}
+    for index, group in own:
+        lot = [stored for stored in groups[index][1] if stored.offset is not None]
+        large = group.tensors * group.nbytes * least_part[len(group.shape) < 2] >= total
+        if lot and large and group.elements > 0 and group.nbytes >= 2 * _unit(group):
+            eligible[index] = lot
+    return eligible
 
 
-def _chosen(lots: Sequence[list[Stored]], nonce: str) -> list[list[Stored]]:
-    if sum(map(len, lots)) <= MAX_TENSORS_LOOKED:
-        return list(lots)
+def _chosen(lots: Mapping[int, list[Stored]], nonce: str) -> Mapping[int, list[Stored]]:
+    if sum(map(len, lots.values())) <= MAX_TENSORS_LOOKED:
+        return lots
     turns = []
-    for index, lot in enumerate(lots):
+    for index, lot in lots.items():
         drawn = sorted((_draw(nonce, "tensor", t.name, t.file), i) for i, t in enumerate(lot))
-        for turn, (number, i) in enumerate(drawn):
-            # One of every group, then a second one of every group, then the same share of each.
-            turns.append(((turn - 2) if turn < 2 else turn / len(lot), number, index, i))
-    kept = sorted((index, i) for *_, index, i in sorted(turns)[:MAX_TENSORS_LOOKED])
-    chosen: list[list[Stored]] = [[] for _ in lots]
-    for index, i in kept:
-        chosen[index].append(lots[index][i])
+        size = len(lot) * lot[0].nbytes
+        # The first of every group comes before all others, then so many of each as it has tensors.
+        turns += [(turn / len(lot), -size, number, index, i) for turn, (number, i) in enumerate(drawn)]
+    chosen: dict[int, list[Stored]] = {}
+    for index, i in sorted((index, i) for *_, index, i in sorted(turns)[:MAX_TENSORS_LOOKED]):
+        chosen.setdefault(index, []).append(lots[index][i])
     return chosen
 
 
-def _places(group: TensorGroup, nonce: str) -> _Places:
+def places_of(group: TensorGroup, nonce: str) -> Places:
     unit = _unit(group)
-    # Tensors of one row, and those stored flat, have no rows to choose from but their units.
     rows = group.elements // group.shape[-1]
-    if rows < 2:
-        rows = group.nbytes // unit
-    step = 1 << (rows // 2).bit_length() - 1
+    units = group.nbytes // unit
+    further = group.nbytes * _half(rows) // rows if rows > 1 else unit * _half(units)
+    length = min(BLOCK_BYTES, group.nbytes // 2) // unit * unit
     extents = "x".join(str(extent) for extent in group.shape)
-    row = _draw(nonce, "block", group.pattern, group.dtype, extents) % (rows - step)
-    begin, further = (group.nbytes * count // rows // unit * unit for count in (row, step))
-    length = BLOCK_BYTES // unit * unit
-    # Blocks that would end after the tensor both move back.
-    back = max(0, begin + further + length - group.nbytes)
-    back = -(-back // unit) * unit
-    return _Places((begin - back, begin - back + further), length, unit)
+    # Each of the two summands is at most half of the tensor.
+    begins = (group.nbytes - (further + length)) // unit + 1
+    begin = _draw(nonce, "block", group.dtype, extents) % begins * unit
+    return Places((begin, begin + further), length, unit)
+
+
+def _half(count: int) -> int:
+    """The largest power of two that is at most half of it."""
+    return 1 << (count // 2).bit_length() - 1
 
 
 def _unit(group: TensorGroup) -> int:
@@ -123,7 +143,7 @@ def _unit(group: TensorGroup) -> int:
 
 
 def _blocks(
-    wanted: Sequence[tuple[Stored, _Places]], folder_of: Mapping[str, Path]
+    wanted: Sequence[tuple[Stored, Places]], folder_of: Mapping[str, Path]
 ) -> list[tuple[bytes, bytes]]:
     """The two blocks of each tensor, in the order given; each file is opened once."""
     by_file: dict[str, list[int]] = {}
@@ -132,17 +152,13 @@ def _blocks(
     blocks = [(b"", b"")] * len(wanted)
     for name, indices in by_file.items():
         path = folder_of[name]
-        try:
-            with path.open("rb", buffering=0) as file:
-                for index in indices:
-                    stored, places = wanted[index]
-                    first, second = (
-                        _read(path, file, (stored.offset or 0) + begin, places.length)
-                        for begin in places.begins
-                    )
-                    blocks[index] = first, second
-        except OSError as error:
-            raise _unreadable(path, error) from error
+        with opened(path) as file:
+            for index in indices:
+                stored, places = wanted[index]
+                first, second = (
+                    _read(path, file, (stored.offset or 0) + begin, places.length) for begin in places.begins
+                )
+                blocks[index] = first, second
     return blocks
 
 
@@ -150,8 +166,7 @@ def _looked_at(index: int, unit: int, blocks: Sequence[tuple[bytes, bytes]], see
     """`seen` are the digests of all blocks before these, which it then has too."""
     constant = repeated = 0
     for first, second in blocks:
-        whole = first + second
-        is_constant = whole == whole[:unit] * (len(whole) // unit)
+        is_constant = _is_constant(first, second, unit)
         digests = {hashlib.sha256(block).digest() for block in (first, second)}
         constant += is_constant
         repeated += not is_constant and (len(digests) < 2 or not digests.isdisjoint(seen))
@@ -163,6 +178,17 @@ def _looked_at(index: int, unit: int, blocks: Sequence[tuple[bytes, bytes]], see
         repeated=repeated,
         entropy=min(_entropy(block) for pair in blocks for block in pair),
     )
+
+
+def _is_constant(first: bytes, second: bytes, unit: int) -> bool:
+    """Whether one element fills both blocks, or zlib makes less than a sixteenth of each.
+
+    Of random weights zlib leaves three quarters and more, of ternary ones of a byte each a quarter.
+    """
+    whole = first + second
+    if whole == whole[:unit] * (len(whole) // unit):
+        return True
+    return all(16 * len(zlib.compress(block, 6)) < len(block) for block in (first, second))
 
 
 def _entropy(block: bytes) -> float:
@@ -182,7 +208,7 @@ def digest(
     covers: Literal["full", "sampled"],
     progress: Callable[[int], None] | None = None,
 ) -> ModelFile:
-    """A file by its SHA-256; `progress` is told how many bytes are done.
+    """A file by its SHA-256; `progress` is told of each piece how many bytes it has.
 
     "full": of all its bytes. "sampled": of its size in decimal digits and a line feed, its first
     `header_size` bytes, and 64 blocks of 65,536 bytes in the order in which they are drawn. Block i
@@ -193,26 +219,21 @@ def digest(
 
     Raises ModelInvalid when the file ends early, and UsageError when it cannot be read.
     """
-    try:
-        with path.open("rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            if covers == "sampled" and size > header_size + SAMPLED_BLOCKS * SAMPLED_BLOCK_BYTES:
-                hashed = hashlib.sha256(f"{size}\n".encode())
-                spans = _sampled(path.name, size, header_size, nonce)
-            else:
-                covers = "full"
-                hashed = hashlib.sha256()
-                spans = iter([(0, size)])
-            done = 0
-            for begin, length in spans:
-                for at in range(begin, begin + length, PIECE_BYTES):
-                    piece = _read(path, file, at, min(PIECE_BYTES, begin + length - at))
-                    hashed.update(piece)
-                    done += len(piece)
-                    if progress is not None:
-                        progress(done)
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if covers == "sampled" and size > header_size + SAMPLED_BLOCKS * SAMPLED_BLOCK_BYTES:
+            hashed = hashlib.sha256(f"{size}\n".encode())
+            spans = _sampled(path.name, size, header_size, nonce)
+        else:
+            covers = "full"
+            hashed = hashlib.sha256()
+            spans = iter([(0, size)])
+        for begin, length in spans:
+            for at in range(begin, begin + length, PIECE_BYTES):
+                piece = _read(path, file, at, min(PIECE_BYTES, begin + length - at))
+                hashed.update(piece)
+                if progress is not None:
+                    progress(len(piece))
     return ModelFile(name=path.name, size=size, covers=covers, sha256=hashed.hexdigest())
 
 
@@ -238,20 +259,10 @@ def _draw(*words: str) -> int:
 def _read(path: Path, file: BinaryIO, at: int, length: int) -> bytes:
     """Raises ModelInvalid when the file is shorter than it was when its header was read."""
     file.seek(at)
-    data = b""
-    while len(data) < length:
-        more = file.read(length - len(data))
-        if not more:
-            raise ModelInvalid(
-                f"{printable(str(path))}: it ends at byte {at + len(data)}, expected {length} bytes from "
-                f"{at} on: it changed while it was read. Let nothing write to it, and type the command again."
-            )
-        data += more
+    data = file.read(length)
+    if len(data) < length:
+        raise ModelInvalid(
+            f"{printable(str(path))}: it ends at byte {at + len(data)}, expected {length} bytes from "
+            f"{at} on: it changed while it was read. Let nothing write to it, and type the command again."
+        )
     return data
-
-
-def _unreadable(path: Path, error: OSError) -> UsageError:
-    return UsageError(
-        f"cannot read {printable(str(path))}: {(error.strerror or str(error)).lower()}. "
-        "Type the path of files that exist and that you may read."
-    )

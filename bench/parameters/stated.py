@@ -33,12 +33,11 @@ _CARD_FACTS = {
     "library_name": "library-name",
     "model_name": "card-name",
 }
-# A plain or quoted scalar of one line: what begins otherwise is a list, a block, an alias or a tag.
-_CARD_LINE = re.compile(
-    rf"(?P<key>{'|'.join(_CARD_FACTS)}):[ \t]+"
-    r"""(?:"(?P<double>[^"\\]*)"|'(?P<single>[^']*)'|(?P<plain>[^\s"'\[\]{}|>&*!%@`#,?:-].*?))"""
-    r"[ \t]*(?:[ \t]#.*)?"
-)
+# A value that is kept has at most 1,000 characters; with its key and a comment, no card needs more.
+_MAX_LINE = 1200
+_COMMENT = re.compile(r"[ \t]#")
+# What begins with one of these is no plain scalar but a list, a block, an alias, a tag or a comment.
+_NOT_PLAIN = frozenset("\"'[]{}|>&*!%@`#,?:-")
 
 
 def read(folder: Path) -> tuple[Fact, ...]:
@@ -102,6 +101,12 @@ _QUANTISATION_KEYS: Mapping[str, tuple[_Read, tuple[str, ...]]] = {
 }
 
 
+_GROUP_KEYS: Mapping[str, tuple[_Read, tuple[str, ...]]] = {
+    "quantisation-bits": (_count, ("num_bits",)),
+    "quantisation-group": (_group_size, ("group_size",)),
+}
+
+
 def _facts(
     part: Mapping[str, object], keys: Mapping[str, tuple[_Read, tuple[str, ...]]], source: str
 ) -> Iterator[Fact]:
@@ -114,6 +119,10 @@ def _facts(
 
 def _quantisation(part: Mapping[str, object], source: str) -> Iterator[Fact]:
     yield from _facts(part, _QUANTISATION_KEYS, source)
+    # compressed-tensors: one group of layers or several; where these differ, none holds for all.
+    groups = [_part(group, "weights") for group in _part(part, "config_groups").values()]
+    if groups and all(group == groups[0] for group in groups):
+        yield from _facts(groups[0], _GROUP_KEYS, source)
     for key, bits in (("load_in_4bit", 4), ("load_in_8bit", 8)):
         if part.get(key) is True:
             yield Fact(name="quantisation-bits", value=bits, source=source)
@@ -164,14 +173,28 @@ def _card(folder: Path) -> Iterator[Fact]:
     if lines[0] != "---" or "---" not in lines[1:]:
         return
     for line in lines[1 : lines.index("---", 1)]:
-        found = _CARD_LINE.fullmatch(line)
-        value = _text(found["double"] or found["single"] or found["plain"]) if found is not None else None
-        if found is not None and value is not None:
-            yield Fact(name=_CARD_FACTS[found["key"]], value=value, source=name)
+        key, colon, rest = line.partition(":")
+        if key in _CARD_FACTS and colon and rest[:1] in (" ", "\t") and len(line) <= _MAX_LINE:
+            value = _text(_scalar(rest.strip(" \t")))
+            if value is not None:
+                yield Fact(name=_CARD_FACTS[key], value=value, source=name)
 
 
-def _part(config: Mapping[str, object], key: str) -> Mapping[str, object]:
-    part = config.get(key)
+def _scalar(text: str) -> str | None:
+    """A plain or quoted scalar of one line without the comment behind it; None for anything else in YAML."""
+    mark = text[:1]
+    if mark in ("'", '"'):
+        inside, end, after = text[1:].partition(mark)
+        # Text is stripped at its end, so that what follows the quote is a comment or no YAML.
+        closed = end and (not after or (after[0] in " \t" and after.lstrip(" \t")[0] == "#"))
+        return inside if closed and not (mark == '"' and "\\" in inside) else None
+    if mark in _NOT_PLAIN:
+        return None
+    return _COMMENT.split(text, maxsplit=1)[0].rstrip(" \t")
+
+
+def _part(config: object, key: str) -> Mapping[str, object]:
+    part = config.get(key) if isinstance(config, dict) else None
     return part if isinstance(part, dict) else {}
 
 

@@ -10,7 +10,7 @@ from bench.report import sentences
 from bench.report.beside import plain
 from bench.report.findings import findings, limits
 from bench.report.language import listed, marked, tr
-from bench.terms import Count, Experts, Fact, ItemAnswer, Model, ModelEvidence, RuleSet
+from bench.terms import ContentSample, Count, Experts, Fact, ItemAnswer, Model, ModelEvidence, RuleSet
 from bench.units import format_bytes
 
 # Of files and of what is stated so many are told one by one.
@@ -41,7 +41,7 @@ def report(console: Console, evidence: ModelEvidence, rules: RuleSet, number: st
     if evidence.model is not None and evidence.count is not None:
         _model(console, evidence.model)
         _count(console, evidence.count)
-        _sample(console, evidence.model)
+        _sample(console, evidence.model.sample)
     _items(console, evidence, rules)
     findings(console, evidence.verdict.findings)
     limits(console, tr("What it does not show"), evidence.does_not_show)
@@ -93,7 +93,8 @@ def _model(console: Console, model: Model) -> None:
         console.print(f"    {file.sha256}")
     if len(model.files) > _SAID_EACH:
         console.print("  " + tr("and {number} more", number=len(model.files) - _SAID_EACH))
-    known = [fact for fact in model.stated if fact.value is not None]
+    # What a header carries under keys of its own stands in the evidence only.
+    known = [fact for fact in model.stated if fact.value is not None and "/" not in fact.name]
     if known:
         shown = [_stated(fact) for fact in known[:_SAID_EACH]]
         if len(known) > _SAID_EACH:
@@ -137,21 +138,17 @@ def _experts(experts: Experts) -> str:
     )
 
 
-def _sample(console: Console, model: Model) -> None:
-    sample = model.sample
+def _sample(console: Console, sample: ContentSample) -> None:
     looked = sum(row.tensors for row in sample.groups)
     if not looked:
-        console.print(tr("content not looked at: no tensor is large enough, or lies in one piece"))
+        console.print(tr("content not looked at: no tensor lies in one piece"))
     else:
         content = tr(
-            "content: {blocks} blocks of up to {bytes} bytes in {tensors} tensors of {least} elements or "
-            "more: {constant} constant, {repeated} repeated; least entropy of a block {entropy} bits a byte",
+            "content: {blocks} blocks of up to {bytes} bytes in {tensors} tensors were looked at; least "
+            "entropy of a tensor's {entropy} bits a byte",
             blocks=sample.blocks,
             bytes=sample.block_bytes,
             tensors=looked,
-            least=f"{sample.least_elements:,}",
-            constant=sum(row.constant for row in sample.groups),
-            repeated=sum(row.repeated for row in sample.groups),
             entropy=f"{min(row.entropy for row in sample.groups):.1f}",
         )
         console.print(content)

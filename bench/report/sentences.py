@@ -149,14 +149,17 @@ FINDINGS: Mapping[str, str] = {
         "leaves them out."
     ),
     "constant-tensors": marked(
-        "Tensors with {parameters} parameters held one value throughout the blocks that were looked at; the "
-        "lower figure leaves them out."
+        "Tensors with {parameters} parameters held one value, or hardly anything, where they were looked at; "
+        "the lower figure leaves them out."
     ),
     "repeated-tensors": marked(
         "Tensors with {parameters} parameters held the same bytes as others where they were looked at; the "
         "lower figure leaves them out."
     ),
-    "low-entropy": marked("A block has {bits} bits of entropy a byte: hardly anything stands in it."),
+    "not-looked-at": marked(
+        "Tensors with {parameters} parameters are too small to be looked at, or do not lie in one piece; the "
+        "lower figure leaves them out."
+    ),
     "experts-not-stated": marked(
         "It has experts, and no configuration says how many and how many a token uses: active parameters are "
         "not told."
@@ -212,7 +215,8 @@ REASONS: Mapping[str, str] = {
     # why parameters are in doubt
     "packed-width-open": marked("packed, and the bits of a weight are not told"),
     "integers-unexplained": marked("integers in matrices that no scheme explains"),
-    "constant-tensors": marked("one value throughout"),
+    "constant-tensors": marked("one value throughout, or hardly anything"),
+    "not-looked-at": marked("not looked at: too small, or not in one piece"),
     "repeated-tensors": marked("the same bytes as others"),
 }
 

@@ -86,8 +86,10 @@ class TensorGroup:
 class LookedAt:
     """What blocks of some tensors of a group showed; `group` is its index.
 
-    `constant` of the `tensors` hold one element throughout the blocks that were read, `repeated` the same
-    bytes as another tensor or another block. `entropy` is the least of a block's, in bits per byte.
+    `constant` of the `tensors` hold one element throughout the blocks that were read, or so little that
+    zlib (level 6) makes less than a sixteenth of a block of it: periods of a few elements, islands in
+    zeros. `repeated` of the others hold the same bytes as another tensor or another block. `entropy` is the
+    least of a block's, in bits per byte.
     """
 
     group: int
@@ -108,12 +110,11 @@ class LookedAt:
 class ContentSample:
     """Where a model's bytes were looked at: blocks of at most `block_bytes`, drawn by the nonce.
 
-    Tensors of fewer than `least_elements` elements are not looked at.
+    Groups that hold too little of all bytes are not looked at (see bench/parameters/sample).
     """
 
     blocks: int
     block_bytes: int
-    least_elements: int
     groups: tuple[LookedAt, ...]
 
 

@@ -1,6 +1,7 @@
 """The command line: what it tells before anything runs, what it refuses, and what other programs read."""
 
 import json
+import os
 import re
 import signal
 import stat
@@ -155,21 +156,26 @@ def test_verify_imports_neither_backends_nor_plots(made: Made) -> None:
         assert not modules & set(HEAVY)
 
 
-def fastest(program: Program, *words: str | Path, enough_s: float) -> float:
-    """The shortest of a few tries: others may be using the machine."""
+def cheapest(program: Program, *words: str | Path, enough_s: float) -> float:
+    """The least processor time of a few tries: others use the machine too, and slow what runs beside them."""
     best = float("inf")
     for _ in range(8):
-        begun = time.monotonic()
+        begun = os.times()
         assert program(*words).code == 0
-        best = min(best, time.monotonic() - begun)
+        ended = os.times()
+        user, system = (
+            ended.children_user - begun.children_user,
+            ended.children_system - begun.children_system,
+        )
+        best = min(best, user + system)
         if best < enough_s:
             break
     return best
 
 
 def test_help_comes_at_once_and_verify_in_half_a_second(made: Made) -> None:
-    assert fastest(made.bench, "--help", enough_s=0.2) < 0.2
-    assert fastest(made.bench, "verify", made.file, enough_s=0.5) < 0.5
+    assert cheapest(made.bench, "--help", enough_s=0.2) < 0.2
+    assert cheapest(made.bench, "verify", made.file, enough_s=0.5) < 0.5
 
 
 @pytest.fixture
@@ -226,7 +232,13 @@ def test_devices_are_listed_with_the_reason_for_what_is_not_there(
 def test_rules_are_listed_and_one_is_printed_with_its_reading(bench: Program) -> None:
     assert bench("rules").out.startswith("tw-ai-hardware-2024 2: ")
     whole = bench("rules", "tw-ai-hardware-2024").out
-    for words in ("算力須等效於 45 TFlops以上", "reading (inference): ", "against: ", "minimum assurance A0"):
+    for words in (
+        "算力須等效於 45 TFlops以上",
+        "reading (inference): ",
+        "against: ",
+        "minimum assurance A0",
+        "檢索增強生成系統",
+    ):
         assert words in whole
     (rules,) = bench("rules", "--json", "tw-ai-hardware-2024").json
     assert rules["decidedBy"] == "declared"

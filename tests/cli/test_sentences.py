@@ -15,8 +15,9 @@ import pytest
 from program import TOP
 
 from bench import terms
-from bench.evidence import verify
+from bench.evidence import steps, verify_run
 from bench.judge.assurance import does_not_show
+from bench.parameters import conclusion
 from bench.report import sentences
 from bench.workload import openings
 from bench.workload.operands import OPERAND_SETS
@@ -28,7 +29,15 @@ SOURCES = {
     if path.name != "sentences.py"
 }
 
-WORDS = {*get_args(terms.DeclaredWord), *get_args(terms.ThresholdWord)}
+WORDS = {
+    *get_args(terms.DeclaredWord),
+    *get_args(terms.ThresholdWord),
+    *get_args(terms.CountWord),
+    *get_args(terms.ItemWord),
+    *get_args(terms.ClaimWord),
+    *get_args(terms.Role),
+    *get_args(terms.ItemCondition),
+}
 
 # Why a row, a visit or a settling ended, and why a shape was not tried: for whoever reads the samples.
 # No report shows them.
@@ -56,9 +65,21 @@ NO_CODES = {
         "compute-evidence-challenge",
         "compute-evidence-verdict",
     ),
+    # Names under which a model's configuration states something.
+    *(
+        "adapter-type",
+        "experts-used",
+        "quantisation-bits",
+        "quantisation-group",
+        "tensors-in-all",
+        "tied-embeddings",
+    ),
     # Names of diagnostics, and of the chain that a clock is measured by.
     *("cold-caches", "one-thread", "other-pool", "imul-chain"),
 }
+
+# Modules of bench/parameters that say under which names something is stated.
+STATING = ("stated", "gguf", "onnx", "pytorch", "safetensors")
 
 CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 HYPHENATED = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
@@ -147,9 +168,17 @@ def finding_codes() -> set[str]:
         | argument("_finding", 3, "bench/judge")
         | argument("refuse", 0)
         | looped("code", "bench/judge")
+        | argument("_finding", 1, "bench/parameters")
+        | doubt_codes()
+        | returned("bench/parameters/count.py")
         # What a kernel says to the plan becomes the row's finding.
         | (argument("Unavailable", 1, "kernels") - NEVER_A_ROW)
     )
+
+
+def doubt_codes() -> set[str]:
+    """Why parameters are in doubt: told beside the figures and among the findings."""
+    return looped("code", "bench/parameters/count.py") | argument("Doubt", 0, "bench/parameters/count.py")
 
 
 def reason_codes() -> set[str]:
@@ -157,7 +186,7 @@ def reason_codes() -> set[str]:
         *("reason", "declared_reason", "delivered_reason", "ceiling_reason"),
         *("roof_reason", "energy_reason"),
     }
-    found = clock_codes()
+    found = clock_codes() | doubt_codes()
     for room in ("verdict", "delivered", "rows", "ceiling", "energy"):
         found |= returned(f"bench/judge/{room}.py")
     for name in ("Delivered", "Figure", "BorneOut", "Threshold", "Consumed"):
@@ -227,10 +256,13 @@ def step_codes() -> set[str]:
     """What is given as it stands, or chosen just before; a signature's code is put together of parts."""
     signed = {f"signed{own}{stamp}" for own in ("", "-by-self") for stamp in STAMPS}
     chosen: set[str] = set()
-    for node in ast.walk(SOURCES["bench/evidence/verify.py"]):
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("code", "known"):
-            chosen |= results(node.value)
-    return argument("Step", 1) | signed | chosen | {verify.NOT_GIVEN}
+    for file in ("verify", "verify_run"):
+        for node in ast.walk(SOURCES[f"bench/evidence/{file}.py"]):
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("code", "known", "kind"):
+                chosen |= results(node.value)
+    of_models = argument("_step", 1, "bench/evidence/verify_model.py")
+    read = {f"model-read-{covers}" for covers in ("full", "sampled")}
+    return argument("Step", 1) | signed | chosen | of_models | read | {verify_run.NOT_GIVEN}
 
 
 STAMPS = ("", "-stamped", "-stamp-unchecked", "-stamp-of-others")
@@ -255,8 +287,19 @@ def limit_codes() -> set[str]:
     return {
         *does_not_show(None, [figure], [], with_case=True),
         *does_not_show(asked, [figure], [opening], with_case=False),
-        verify.NOT_GIVEN,
+        verify_run.NOT_GIVEN,
+        *conclusion.does_not_show(None),
+        *conclusion.does_not_show(a_model()),
     }
+
+
+def a_model() -> terms.Model:
+    """One whose files are digested in part."""
+    file = terms.ModelFile(name="a", size=1, covers="sampled", sha256="")
+    sample = terms.ContentSample(blocks=0, block_bytes=1, groups=())
+    return terms.Model(
+        format="gguf", files=(file,), listing="", groups=(), stated=(), findings=(), sample=sample
+    )
 
 
 KINDS = {
@@ -289,12 +332,19 @@ def test_no_sentence_is_unused(kind: str) -> None:
 def test_every_hyphenated_word_in_the_sources_is_a_code_or_known_to_be_none() -> None:
     codes = set().union(*(collect() for collect, _ in KINDS.values()))
     known = (
-        codes | WORDS | WHY_ENDED | NEVER_A_ROW | ARITHMETIC | NO_CODES | {*OPERAND_SETS} | {*verify.NAMES}
+        codes
+        | WORDS
+        | WHY_ENDED
+        | NEVER_A_ROW
+        | ARITHMETIC
+        | NO_CODES
+        | {*OPERAND_SETS}
+        | {*steps.NAMES, *steps.MODEL_NAMES}
     )
     strange: dict[str, str] = {}
     for path, tree in SOURCES.items():
         # Names of facts lie as thick there as codes, whose every way out is searched above.
-        if path.startswith("bench/devices/"):
+        if path.startswith(("bench/devices/", *(f"bench/parameters/{name}.py" for name in STATING))):
             continue
         for node in ast.walk(tree):
             word = node.value if isinstance(node, ast.Constant) else None
@@ -323,8 +373,10 @@ def codes_of(call: ast.Call, path: str) -> set[str]:
     name = called(call)
     if name == "Finding":
         code = keyword(call, "code")
+        if isinstance(code, ast.Attribute) and path == "bench/parameters/conclusion.py":
+            return doubt_codes()
         return looped("code", path) if isinstance(code, ast.Name) and code.id == "code" else texts(code)
-    index = {"finding": 1, "_finding": 3}.get(name)
+    index = {"finding": 1, "_finding": 1 if path.startswith("bench/parameters") else 3}.get(name)
     return texts(call.args[index]) if index is not None and len(call.args) > index else set()
 
 

@@ -25,13 +25,13 @@ TYPED_ON = [page for page in PAGES if "```console" in page.read_text("utf-8")]
 
 # A page's command, and what is typed here instead: the same with less to measure.
 TYPED_INSTEAD: Mapping[str, str] = {
-    "bench run --quick -o smoke.evidence.json": "bench run --quick --precision fp32 -o smoke.evidence.json",
+    "bench run --quick -o smoke.evidence.json": "bench run --quick --time 5s --precision fp32 -o smoke.evidence.json",
     'bench challenge new --auditor "A laboratory" --vendor vendor@example.org -o challenge.json': (
         'bench challenge new --auditor "A laboratory" --vendor vendor@example.org -o challenge.json '
         "--precision fp64"
     ),
     "bench run --challenge challenge.json --case case.toml -o answer.evidence.json": (
-        "bench run --challenge challenge.json --case case.toml -o answer.evidence.json --quick"
+        "bench run --challenge challenge.json --case case.toml -o answer.evidence.json --quick --time 5s"
     ),
     # Smoke tests are refused with the option; what it does is for tests/cli/test_compare.py.
     "bench compare base.evidence.json new.evidence.json --fail-if-slower 5%": (

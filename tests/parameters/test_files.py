@@ -128,8 +128,9 @@ def test_formats_are_preferred_in_order_and_the_others_are_named(tmp_path: Path)
     [
         ("model-Q4_0.gguf", "model-Q8_0.gguf"),
         ("model.fp16.safetensors", "model.safetensors"),
-        ("adapter_model.safetensors", "model.safetensors"),
+        ("adapter_model.safetensors", "adapter_model_2.safetensors"),
         ("a.ckpt", "b.pt"),
+        ("a.bin", "b.bin"),
     ],
 )
 def test_two_models_of_a_format_are_listed_and_either_can_be_given(
@@ -141,11 +142,84 @@ def test_two_models_of_a_format_are_listed_and_either_can_be_given(
 
 
 def test_a_set_of_shards_and_a_file_are_two_models(tmp_path: Path) -> None:
-    said = unusable(folder(tmp_path, *SHARDS, "consolidated.safetensors"))
-    assert f"consolidated.safetensors, {SHARDS[0]}. " in said
+    said = unusable(folder(tmp_path, *SHARDS, "other.safetensors"))
+    assert f"{SHARDS[0]}, other.safetensors. " in said
     index(tmp_path, dict(zip("abc", SHARDS, strict=True)))
-    assert f"2 models: {INDEX}, consolidated.safetensors. " in unusable(tmp_path)
-    assert choose(tmp_path / INDEX).beside == ("consolidated.safetensors",)
+    assert f"2 models: {INDEX}, other.safetensors. " in unusable(tmp_path)
+    assert choose(tmp_path / INDEX).beside == ("other.safetensors",)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        ("consolidated.safetensors",),
+        ("consolidated.00.pth", "consolidated.01.pth"),
+        ("consolidated-00001-of-00002.safetensors", "consolidated-00002-of-00002.safetensors"),
+    ],
+)
+def test_a_model_with_an_index_goes_before_the_same_in_its_makers_own_files(
+    tmp_path: Path, again: tuple[str, ...]
+) -> None:
+    index(folder(tmp_path, *SHARDS, *again), dict(zip("abc", SHARDS, strict=True)))
+    if "-of-" in again[0]:
+        index(tmp_path, {"a": again[0], "b": again[1]}, name="consolidated.safetensors.index.json")
+    assert (names(choose(tmp_path)), choose(tmp_path).beside) == (SHARDS, again)
+
+
+def test_a_consolidated_safetensors_goes_after_an_index_of_checkpoints(tmp_path: Path) -> None:
+    index(folder(tmp_path, "x.bin", "consolidated.safetensors"), {"t": "x.bin"}, name="x.bin.index.json")
+    assert names(choose(tmp_path)) == ["x.bin"]
+
+
+@pytest.mark.parametrize("given", [".", "consolidated.00.pth", "consolidated.01.pth"])
+def test_a_part_of_a_model_that_is_cut_across_its_tensors_is_not_counted_alone(
+    tmp_path: Path, given: str
+) -> None:
+    folder(tmp_path, "consolidated.00.pth", "consolidated.01.pth", "params.json")
+    with pytest.raises(UsageError) as caught:
+        choose(tmp_path / given)
+    said = str(caught.value)
+    assert said.startswith(str(tmp_path / "consolidated.0"))
+    assert "a part of one model that is cut across its tensors (2 parts are here)" in said
+    assert "Merge the parts or convert them to safetensors first" in said
+    assert "of one of them" not in said
+
+
+def test_the_only_part_of_a_model_is_the_model_unless_its_number_says_otherwise(tmp_path: Path) -> None:
+    assert names(choose(folder(tmp_path, "consolidated.00.pth"))) == ["consolidated.00.pth"]
+    (tmp_path / "consolidated.00.pth").rename(tmp_path / "consolidated.01.pth")
+    with pytest.raises(UsageError, match="cut across its tensors"):
+        choose(tmp_path)
+
+
+FP16 = [f"model-0000{i}-of-00002.fp16.safetensors" for i in (1, 2)]
+PLAIN = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+
+
+@pytest.mark.parametrize("fp16", [FP16, [f"model.fp16-0000{i}-of-00002.safetensors" for i in (1, 2)]])
+@pytest.mark.parametrize("indexed", [False, True])
+def test_shards_of_a_variant_are_a_model_of_their_own(tmp_path: Path, fp16: list[str], indexed: bool) -> None:
+    folder(tmp_path, *fp16)
+    if indexed:
+        index(tmp_path, dict(zip("ab", fp16, strict=True)), name="model.safetensors.index.fp16.json")
+    assert names(choose(tmp_path)) == fp16
+    assert (choose(tmp_path).stated_bytes == 12) == indexed
+    folder(tmp_path, *PLAIN)
+    said = unusable(tmp_path)
+    assert "2 models: " in said
+    assert PLAIN[0] in said
+    assert PLAIN[1] not in said
+    for given in (fp16, PLAIN):
+        assert names(choose(tmp_path / given[1])) == given
+    assert (choose(tmp_path / fp16[1]).stated_bytes == 12) == indexed
+
+
+def test_two_variants_without_an_index_are_listed_by_their_first_files(tmp_path: Path) -> None:
+    assert f"2 models: {FP16[0]}, {PLAIN[0]}. " in unusable(folder(tmp_path, *FP16, *PLAIN))
+
+
+def test_a_missing_shard_of_a_variant_is_named_with_it(tmp_path: Path) -> None:
+    assert f"files are missing: {FP16[1]}." in invalid(folder(tmp_path, FP16[0]))
 
 
 def test_two_indexes_are_two_models(tmp_path: Path) -> None:
@@ -166,6 +240,51 @@ def test_what_training_leaves_is_no_model_but_named(tmp_path: Path) -> None:
     chosen = choose(folder(tmp_path, *left, "pytorch_model.bin"))
     assert names(chosen) == ["pytorch_model.bin"]
     assert list(chosen.beside) == left
+
+
+@pytest.mark.parametrize(
+    ("left", "model"),
+    [
+        ("adapter_model.safetensors", "model.safetensors"),
+        ("adapter_model.safetensors", "pytorch_model.bin"),
+        ("adapter_model.bin", "model.pt"),
+        ("mmproj-model-f16.gguf", "model-Q4_0.gguf"),
+        ("bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt", "mp_rank_00_model_states.pt"),
+        ("optimizer.safetensors", "pytorch_model.bin"),
+        ("optimizer-00001-of-00002.pt", "model.pt"),
+        ("tokenizer.bin", "model.bin"),
+        ("vocab_bpe.bin", "model.bin"),
+    ],
+)
+def test_what_serves_a_model_is_beside_it(tmp_path: Path, left: str, model: str) -> None:
+    chosen = choose(folder(tmp_path, left, model))
+    assert (names(chosen), chosen.beside) == ([model], (left,))
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "mmproj-model-f16.gguf"])
+def test_an_adapter_or_a_projector_alone_is_counted(tmp_path: Path, name: str) -> None:
+    assert names(choose(folder(tmp_path, name))) == [name]
+
+
+def test_a_bin_that_is_no_checkpoint_is_beside_a_model_with_an_index(tmp_path: Path) -> None:
+    index(folder(tmp_path, "x.bin"), {"t": "x.bin"}, name="x.bin.index.json")
+    (tmp_path / "words.bin").write_bytes(b"tok\0")
+    assert (names(choose(tmp_path)), choose(tmp_path).beside) == (["x.bin"], ("words.bin",))
+    (tmp_path / "words.bin").write_bytes(b"PK\x03\x04")
+    assert "2 models: x.bin.index.json, words.bin. " in unusable(tmp_path)
+
+
+def test_folders_below_that_hold_models_are_named_to_type_next(tmp_path: Path) -> None:
+    for i in range(7):
+        (tmp_path / f"part{i}").mkdir()
+        folder(tmp_path / f"part{i}", "model.safetensors")
+    (tmp_path / "words").mkdir()
+    folder(tmp_path / "words", "optimizer.pt", "merges.txt")
+    said = unusable(tmp_path)
+    assert f"in folders below it: {tmp_path / 'part0'}, {tmp_path / 'part1'}, " in said
+    assert f"{tmp_path / 'part4'} and 2 more. Give the path of one of them." in said
+    folder(tmp_path, "model.safetensors")
+    assert names(choose(tmp_path)) == ["model.safetensors"]
 
 
 # ------------------------------------------------------------------------------------------- shards
@@ -273,7 +392,6 @@ def test_a_name_in_an_index_longer_than_any_file_system_takes_is_missing(tmp_pat
             for size in ('"4"', "true", "-1", "NaN", "Infinity", "1e300", str(2**60))
         ),
         '{"weight_map": ' + "[" * 100_000,
-        '{"weight_map": [' + "[]," * 1_000_000,
         '{"weight_map": {"a": "a.safetensors"}}' + " " * 64 * 2**20,
     ],
     ids=lambda text: text[:30],
@@ -282,6 +400,11 @@ def test_an_index_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     (folder(tmp_path, "a.safetensors") / INDEX).write_text(text)
     said = invalid(tmp_path)
     assert said.startswith(printable(str(tmp_path / INDEX)))
+
+
+def test_an_index_of_more_values_than_any_has_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
+    (folder(tmp_path, "a.safetensors") / INDEX).write_text('{"weight_map": [' + "[]," * 600_000 + "[]]}")
+    assert "more than 1000000 values" in invalid(tmp_path)
 
 
 @pytest.mark.parametrize(

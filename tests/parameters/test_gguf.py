@@ -1,5 +1,6 @@
 """GGUF headers: what is read of files that the library wrote, and each lie that is refused."""
 
+import os
 import struct
 import tempfile
 import time
@@ -189,6 +190,7 @@ def test_facts_of_another_type_or_about_no_experts_are_left_out(tmp_path: Path) 
         writer.add_int32("llama.embedding_length", -1)
         writer.add_uint32("general.file_type", 9999)
         writer.add_uint32("other.block_count", 5)
+        writer.add_tensor("a", floats(4))
 
     assert facts(reader.read(write(tmp_path / "m.gguf", fill))) == {"architecture": "llama"}
 
@@ -209,14 +211,26 @@ def test_a_big_vocabulary_takes_no_memory(tmp_path: Path) -> None:
     assert [t.name for t in header.tensors] == ["a"]
 
 
-def test_a_vocabulary_alone_is_a_file_without_tensors(tmp_path: Path) -> None:
-    assert reader.read(write(tmp_path / "m.gguf", lambda w: w.add_token_list(["a"]))).tensors == ()
+def test_a_vocabulary_alone_is_refused_with_what_to_give_instead(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.gguf", lambda w: w.add_token_list(["a"]))
+    with pytest.raises(ModelInvalid, match=r"no tensors, only a vocabulary .* Give the GGUF file that has"):
+        reader.read(path)
 
 
-def test_what_is_no_file_or_cannot_be_read_is_a_wrong_word(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "none.gguf"):
-        with pytest.raises(UsageError, match="Give a GGUF file"):
-            reader.read(path)
+def test_the_first_part_of_a_model_in_parts_may_hold_words_alone(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.gguf", lambda w: w.add_uint16("split.count", 2))
+    assert reader.read(path).tensors == ()
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "fifo"])
+def test_what_is_no_file_or_cannot_be_read_is_a_wrong_word(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "m.gguf"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    with pytest.raises(UsageError, match=r"cannot be read|not a regular file"):
+        reader.read(path)
 
 
 # ---------------------------------------------------------------------------- files made by hand
@@ -301,6 +315,10 @@ def test_a_lie_about_a_tensor_is_refused(tmp_path: Path, tensors: list[bytes], s
         ([key("a", 9, struct.pack("<IQ", 9, 2**60))], f"{2**60} arrays in the value of a"),
         ([key("a", 9, struct.pack("<IQQ", 8, 1, 2**60))], f"a text in the value of a takes {2**60}"),
         ([key("a", 9, struct.pack("<IQ", 99, 0))], "is of the type 99"),
+        (
+            [key("a", 9, struct.pack("<IQ", 8, 2_000_001) + bytes(8 * 2_000_001))],
+            "with the value of a its arrays have 2000001 texts and arrays",
+        ),
         ([key("a", 9, struct.pack("<IQ", 9, 1) * 9)], "arrays in arrays, more than 4 deep"),
         ([key("general.alignment", 4, struct.pack("<I", 0))], "its general.alignment is 0"),
         ([key("general.alignment", 4, struct.pack("<I", 48))], "expected a power of two"),

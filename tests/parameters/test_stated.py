@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -189,8 +190,41 @@ def test_a_card_is_read_to_its_first_64_kib_only(tmp_path: Path) -> None:
 
 def test_a_long_text_is_cut(tmp_path: Path) -> None:
     assert of_config(tmp_path, model_type="x" * 5000) == {"model-type": "x" * 1000}
-    put(tmp_path, "README.md", f"---\nlicense: {'y' * 5000}\n---\n")
+    put(tmp_path, "README.md", f"---\nlicense: {'y' * 1100}\n---\n")
     assert stated(tmp_path)["license"] == ("y" * 1000, "README.md")
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("license: mit # a # b", "mit"),
+        ("license: mit#a", "mit#a"),
+        ("license: mit\t#a", "mit"),
+        ("license: 'mit' # a", "mit"),
+        ('license: "mit"\t # a', "mit"),
+        ("license: 'mit'#a", None),
+        ("license: 'mit' a", None),
+        ("license: 'it''s'", None),
+        ("license: 'mit", None),
+        ("license: # mit", None),
+        ("license:mit", None),
+        ("license : mit", None),
+        ("license", None),
+        ("license: " + "y" * 1200, None),
+    ],
+)
+def test_a_comment_is_no_part_of_a_value(tmp_path: Path, line: str, value: str | None) -> None:
+    put(tmp_path, "README.md", f"---\n{line}\n---\n")
+    assert stated(tmp_path) == ({} if value is None else {"license": (value, "README.md")})
+
+
+@pytest.mark.parametrize("middle", [" ", "\t", " #", "#", "'"])
+def test_a_card_made_to_stall_its_reader_is_read_at_once(tmp_path: Path, middle: str) -> None:
+    lines = [f"license: a{(middle * 60_000)[:length]}b #" for length in (60_000, *[1150] * 3)]
+    put(tmp_path, "README.md", "\n".join(["---", *lines, "---"]))
+    begun = time.process_time()
+    read(tmp_path)
+    assert time.process_time() - begun < 0.5
 
 
 @pytest.mark.parametrize(

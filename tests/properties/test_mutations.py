@@ -15,14 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DataObject
 from mutations import in_bytes, in_json, unsealed
-from program import Answered
+from program import Answered, Counted
 
 from bench.errors import ChallengeRefused, EvidenceInvalid, SignatureNotTrusted
 from bench.evidence import challenge, envelope, keys, result, statement, trust
 from bench.evidence.keys import SigningKey
+from bench.evidence.steps import Request, Verified
 from bench.evidence.strict_json import to_bytes
-from bench.evidence.verify import Request, Verified, verify
-from bench.terms import Evidence
+from bench.evidence.verify import verify
+from bench.terms import Evidence, ModelEvidence
 
 # What one file may take at most, of a processor's time and of memory beyond what was in use.
 MOST_S, MOST_BYTES = 2.0, 200 * 10**6
@@ -35,7 +36,7 @@ class Case:
     """A genuine file, what it means, who could sign it again, and where a mutant of it is written."""
 
     file: bytes
-    evidence: Evidence
+    evidence: Evidence | ModelEvidence
     request: Request
     key: SigningKey
     mutant: Path
@@ -156,6 +157,43 @@ def test_a_mutated_statement_signed_again_is_refused_or_has_the_same_verdict(
         assert found.evidence.figures == case.evidence.figures
         assert found.evidence.assurance == case.evidence.assurance
         assert found.evidence.does_not_show == case.evidence.does_not_show
+
+
+# ----------------------------------------------------------------------------- a model's parameters
+
+
+@pytest.fixture(scope="module")
+def count(counted: Counted, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """As somebody sees it who has not the model's files."""
+    signers = trust.read(counted.made.bench.home / "allowed_signers")
+    file = counted.made.file.read_bytes()
+    return Case(
+        file=file,
+        evidence=statement.parse(envelope.parse(file).payload),
+        request=Request(signers=signers, now=datetime.now(UTC)),
+        key=keys.load(counted.made.bench.home / "key"),
+        mutant=tmp_path_factory.mktemp("mutants") / "mutant.evidence.json",
+    )
+
+
+@given(data=st.data())
+def test_mutated_bytes_of_a_count_are_refused_or_mean_the_same(count: Case, data: DataObject) -> None:
+    found = count.verified(in_bytes(data, count.file))
+    assert found is None or found.evidence == count.evidence
+
+
+@given(data=st.data())
+def test_a_mutated_count_signed_again_is_refused_or_has_the_figures_of_its_tensors(
+    count: Case, data: DataObject
+) -> None:
+    """Who holds a trusted key can name other tensors; figures and verdict then follow from these."""
+    found = count.verified(count.sealed(in_json(data, unsealed(count.file))))
+    if found is not None:
+        assert isinstance(found.evidence, ModelEvidence)
+        assert isinstance(count.evidence, ModelEvidence)
+        assert found.evidence.count == count.evidence.count
+        assert found.evidence.verdict == count.evidence.verdict
+        assert found.evidence.does_not_show == count.evidence.does_not_show
 
 
 # ---------------------------------------------------------------------------- challenges and verdicts
