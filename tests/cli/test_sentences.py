@@ -74,6 +74,8 @@ NO_CODES = {
         "tensors-in-all",
         "tied-embeddings",
     ),
+    # What a chart is made of.
+    *("aria-labelledby", "font-family", "over-time", "stroke-linejoin"),
     # Names of diagnostics, and of the chain that a clock is measured by.
     *("cold-caches", "one-thread", "other-pool", "imul-chain"),
 }

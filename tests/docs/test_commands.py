@@ -25,13 +25,12 @@ TYPED_ON = [page for page in PAGES if "```console" in page.read_text("utf-8")]
 
 # A page's command, and what is typed here instead: the same with less to measure.
 TYPED_INSTEAD: Mapping[str, str] = {
-    "bench run --quick -o smoke.evidence.json": "bench run --quick --time 5s --precision fp32 -o smoke.evidence.json",
     'bench challenge new --auditor "A laboratory" --vendor vendor@example.org -o challenge.json': (
         'bench challenge new --auditor "A laboratory" --vendor vendor@example.org -o challenge.json '
         "--precision fp64"
     ),
     "bench run --challenge challenge.json --case case.toml -o answer.evidence.json": (
-        "bench run --challenge challenge.json --case case.toml -o answer.evidence.json --quick --time 5s"
+        "bench run --challenge challenge.json --case case.toml -o answer.evidence.json --quick"
     ),
     # Smoke tests are refused with the option; what it does is for tests/cli/test_compare.py.
     "bench compare base.evidence.json new.evidence.json --fail-if-slower 5%": (
@@ -43,6 +42,9 @@ TYPED_INSTEAD: Mapping[str, str] = {
 NOT_RUN: Mapping[str, str] = {
     "bench run -o base.evidence.json": "measures for three minutes; a file stands in for what it writes",
     "bench run -o new.evidence.json": "measures for three minutes; a file stands in for what it writes",
+    "bench run --quick -o smoke.evidence.json": "is what made the file that stands in for it",
+    "bench run --case case.toml --challenge": "is run on the auditor's page; a file stands in",
+    "bench params shapes-of-1b": "counts a model of a billion parameters, which no test makes",
     "make run": "installs from a package index, and measures for three minutes",
     "bench stamp answer.evidence.json --tsa": "asks an authority over the network",
 }
@@ -170,8 +172,9 @@ def desk(made: Made, tmp_path: Path) -> Desk:
         shutil.copyfile(user.home / "key.pub", folder / f"{name}-key.pub")
     # README hands the auditor's key over under its own name.
     shutil.copyfile(auditor.home / "key.pub", folder / "key.pub")
-    # The reader is who ran `made`; the auditor has such evidence filed.
-    assert auditor("key", "trust", "reader@example.org", made.bench.home / "key.pub").code == 0
+    # The reader is who ran `made`, which stands in for what others have, too.
+    for user in users.values():
+        assert user("key", "trust", "reader@example.org", made.bench.home / "key.pub").code == 0
     shutil.copytree(made.bench.home, tmp_path / "home-reader")
     reader = Program(home=tmp_path / "home-reader", folder=folder)
     numbers = iter(range(100))

@@ -277,7 +277,7 @@ def test_a_count_of_parameters_has_a_page_and_no_chart(made: Made, tmp_path: Pat
     for words in (
         "Nothing was counted",
         "A <b>service</b> is hosted elsewhere",
-        "params=3b",
+        "params=3B",
         "technical documents",
     ):
         assert words in text_of(text)

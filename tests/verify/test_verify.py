@@ -51,7 +51,7 @@ def test_each_step_says_what_it_found_in_words(made: Made) -> None:
     assert found[1] == f"strict DSSE envelope, report {number_of(made)}, 1 signature(s)"
     assert found[2].startswith("unchanged since it was signed by self (SHA256:")
     assert found[2].endswith("that says nothing about by whom")
-    assert found[3].startswith("compute evidence, format 3, made 20")
+    assert found[3].startswith("compute evidence, format 4, made 20")
     assert "tw-ai-hardware-2024" in found[4]
     assert "consultation 2024; check the regulation in force" in found[4]
     assert found[5] == "no challenge"
@@ -246,7 +246,7 @@ def test_terminal_escapes_in_strings_are_shown_as_inert_text(
     path = hostile(made, tmp_path)
     for said in (made.bench(command, path), on_a_terminal(made, command, path)):
         assert said.code == 0
-        bold = re.sub(r"\x1b\[[01]?m", "", said.out)  # the program's own, on a terminal
+        bold = re.sub(r"\x1b\[(0|1|1;3[123])?m", "", said.out)  # the program's own, on a terminal
         assert "\x1b" not in bold
         assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]", bold)
         assert "\n  9 plausibility  forged" not in said.out.replace("\r", "")
