@@ -141,7 +141,7 @@ def test_what_was_compared_in_nothing_does_not_pass(made: Made, calmed: dict[str
         evidence,
         interrupted=True,
         measurements=tuple(
-            replace(m, visits=(), probe=None, timed=None, before=None, tried=(), ended="not-started")
+            replace(m, visits=(), probe=None, timed=None, before=None, ended="not-started")
             for m in evidence.measurements
         ),
         openings=(),
