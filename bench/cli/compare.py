@@ -7,6 +7,7 @@ import click
 
 from bench.cli.consoles import complain, say, stdout
 from bench.cli.outcome import print_json
+from bench.cli.outputs import require_no_evidence
 from bench.cli.verify import By, follow, going_by
 from bench.errors import (
     NOT_MET,
@@ -39,7 +40,10 @@ _SUFFIXES = (".html", ".csv")
     "--margin", "margin_text", default="3%", show_default=True, help="What still counts as the same."
 )
 @click.option(
-    "--fail-if-slower", "fail_text", metavar="SHARE", help="Exit 1 if a figure is slower by more than SHARE."
+    "--fail-if-slower",
+    "fail_text",
+    metavar="SHARE",
+    help="Exit 1 if a figure of the base is slower by more than SHARE, or cannot be compared.",
 )
 @click.option("-o", "--output", type=_FILE, help="Write the comparison to FILE.html or FILE.csv too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON on stdout.")
@@ -55,7 +59,8 @@ def compare(
     """Compare the delivered figures of runs with those of a base.
 
     Each file is verified first. Slower, for --fail-if-slower: the whole interval of the ratio to the base's
-    figure lies below 1 - SHARE. Exit codes: 1 slower, or nothing could be compared; those of `bench verify`.
+    figure lies below 1 - SHARE. Exit codes: 1 slower, or a figure of the base could not be compared; those of
+    `bench verify`.
     """
     from bench.report import compare as words
 
@@ -63,12 +68,13 @@ def compare(
     allowed = None if fail_text is None else _share("--fail-if-slower", fail_text)
     _refuse_number(files)
     _refuse_suffix(output)
+    require_no_evidence(output, (*files, by.trust_file, by.revoked, by.tsa_roots, by.challenge, _rules(by)))
     base, *others = _compared(files, by.request(), margin, every_row=every_row)
     if allowed is not None:
         _refuse_smoke_tests((base, *others))
     if output is not None:
         _write(output, base, others, margin)
-    failures = [] if allowed is None else list(_failures(others, allowed))
+    failures = [] if allowed is None else list(_failures(base, others, allowed))
     code = NOT_MET if failures else 0
     if as_json:
         print_json(_json(base, others, margin, allowed, code))
@@ -113,7 +119,7 @@ def _refuse_number(files: "Sequence[Path]") -> None:
 
 
 def _refuse_suffix(output: Path | None) -> None:
-    if output is not None and output.suffix not in _SUFFIXES:
+    if output is not None and output.suffix.lower() not in _SUFFIXES:
         raise UsageError(
             tr(
                 "-o {file}: a comparison is written as {suffixes}, by the file's ending: type for example "
@@ -122,6 +128,10 @@ def _refuse_suffix(output: Path | None) -> None:
                 suffixes=", ".join(_SUFFIXES),
             )
         )
+
+
+def _rules(by: By) -> Path | None:
+    return None if by.rules is None else Path(by.rules)
 
 
 def _refuse_smoke_tests(files: "Sequence[ComparedFile]") -> None:
@@ -205,8 +215,10 @@ def _refuse_twice(files: "Sequence[ComparedFile]") -> None:
 # --------------------------------------------------------------------------------------- what is told
 
 
-def _failures(others: "Sequence[ComparedFile]", allowed: float) -> list[str]:
-    """A line for each figure that is too slow, and for each file that was compared in nothing."""
+def _failures(base: "ComparedFile", others: "Sequence[ComparedFile]", allowed: float) -> list[str]:
+    """A line for each file that was compared in nothing, and for each figure of the base that is too slow, or
+    that could not be compared: what was lost, or is of another thing now, was not found to be as fast.
+    """
     from bench.register import compare as register
 
     lines = []
@@ -214,8 +226,22 @@ def _failures(others: "Sequence[ComparedFile]", allowed: float) -> list[str]:
         figures = [each for each in file.comparisons if each.row is None]
         if not any(map(register.is_comparable, figures)):
             lines.append(tr("{file}: none of its figures could be compared.", file=file.path))
+        lines += [_not_compared(base, file, each) for each in register.lost(figures)]
         lines += [_too_slow(file, each, allowed) for each in register.slower_than(figures, allowed)]
     return lines
+
+
+def _not_compared(base: "ComparedFile", file: "ComparedFile", figure: "Comparison") -> str:
+    from bench.report import compare as words
+
+    assert figure.base is not None
+    return tr(
+        "{file}: {precision} on {device} could not be compared with the base: {reason}.",
+        file=file.path,
+        precision=figure.precision,
+        device=figure.base.device,
+        reason=words.why(figure, base.path, file.path),
+    )
 
 
 def _too_slow(file: "ComparedFile", figure: "Comparison", allowed: float) -> str:
@@ -267,7 +293,10 @@ def _described(file: "ComparedFile") -> dict[str, Any]:
 def _write(output: Path, base: "ComparedFile", others: "Sequence[ComparedFile]", margin: float) -> None:
     from bench.evidence import store
     from bench.report import compare as words
+    from bench.report.csv_cells import csv_file
 
-    page = output.suffix == ".html"
-    text = words.page(base, others, margin=margin) if page else words.csv_text(base, others)
-    store.write_atomic(output, text.encode())
+    if output.suffix.lower() == ".html":
+        data = words.page(base, others, margin=margin).encode()
+    else:
+        data = csv_file(words.csv_text(base, others))
+    store.write_atomic(output, data)

@@ -79,7 +79,8 @@ def params(
         if as_json:
             print_json(summary(evidence, signed, path=written, key=key.fingerprint))
         else:
-            _print(evidence, rule_set, envelope.report_number(signed), written, key.fingerprint)
+            own = rules if rules is not None and rules not in catalog.rule_ids() else None
+            _print(evidence, rule_set, envelope.report_number(signed), written, key.fingerprint, own)
     return required_met(evidence, required)
 
 
@@ -176,15 +177,19 @@ def _naming(path: Path) -> Iterator[None]:
         raise
 
 
-def _print(evidence: "ModelEvidence", rules: "RuleSet", number: str, path: Path, key: str) -> None:
+def _print(
+    evidence: "ModelEvidence", rules: "RuleSet", number: str, path: Path, key: str, own: str | None
+) -> None:
     from bench.cli.consoles import stdout
     from bench.printable import printable
     from bench.report import parameters
+    from bench.report.text import typed_verify
 
     parameters.report(stdout(), evidence, rules, number)
     shown = printable(str(path), limit=4096)
     say("")
     say(tr("evidence  {path}", path=shown))
     say(tr("key       {key}", key=key))
-    command = f"bench verify {shown}" + ("" if evidence.model is None else " --model PATH")
+    command = typed_verify(str(path), {"--rules": own})
+    command += "" if evidence.model is None else " --model PATH"
     say(tr("verify    {command}", command=command))

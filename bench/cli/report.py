@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.consoles import say
+from bench.cli.outputs import require_no_evidence
 from bench.cli.spoken import in_language
 from bench.cli.verify import AT_A_STEP, By, follow, going_by
 from bench.errors import ChallengeRefused, EvidenceInvalid, SignatureNotTrusted, UsageError
@@ -46,18 +47,19 @@ def report(file: Path, by: By, output: Path) -> None:
     data = store.read_limited(file)
     if result.is_result(data):
         raise UsageError(f"{file} is a signed verdict, not evidence: bench show {file} prints it.")
+    require_no_evidence(output, [file])
     store.check_writable(output)
     steps: list[Step] = []
     try:
         found = follow(file, by.request(), steps.append)
     except AT_A_STEP as error:
         if kind == ".html":
-            store.write_atomic(output, _refusal(file, error, steps).encode())
+            store.write_atomic(output, _refusal(file, by, error, steps).encode())
         error.args = (f"{file}: step {error.step}: {error}",)
         raise
     if envelope.parse(data) != found.envelope:
         raise UsageError(f"{file} changed while it was read: type the command again.")
-    checked = _checked(file, data, found, steps)
+    checked = _checked(file, by, data, found, steps)
     store.write_atomic(output, _written(found, checked, kind))
     say(str(output))
 
@@ -77,14 +79,32 @@ def _written(found: "Verified", checked: "Checked", kind: str) -> bytes:
     return plot.figures_file(found.evidence, found.rules, checked.number, "svg" if kind == ".svg" else "png")
 
 
-def _checked(file: Path, data: bytes, found: "Verified", steps: "list[Step]") -> "Checked":
+def _command(file: Path, by: By) -> str:
+    """What was gone by here as a command, by the files' names alone: its reader has them elsewhere."""
+    from bench.report.text import typed_verify
+
+    given = {
+        "--challenge": by.challenge,
+        "--trust": by.trust_file,
+        "--revoked": by.revoked,
+        "--tsa-roots": by.tsa_roots,
+        "--rules": None if by.rules is None else Path(by.rules),
+        "--model": by.model,
+    }
+    return typed_verify(
+        file.name,
+        {name: None if path is None else path.name or str(path) for name, path in given.items()},
+    )
+
+
+def _checked(file: Path, by: By, data: bytes, found: "Verified", steps: "list[Step]") -> "Checked":
     from bench.evidence.envelope import report_number
     from bench.report.html import Checked
 
     assert found.envelope is not None
     return Checked(
         number=report_number(found.envelope),
-        file=printable(file.name),
+        command=_command(file, by),
         digest=hashlib.sha256(found.envelope.payload).hexdigest(),
         file_digest=hashlib.sha256(data).hexdigest(),
         signers=tuple(f"{signer.principal} {signer.fingerprint}" for signer in found.signers),
@@ -93,7 +113,7 @@ def _checked(file: Path, data: bytes, found: "Verified", steps: "list[Step]") ->
 
 
 def _refusal(
-    file: Path, error: EvidenceInvalid | SignatureNotTrusted | ChallengeRefused, steps: "list[Step]"
+    file: Path, by: By, error: EvidenceInvalid | SignatureNotTrusted | ChallengeRefused, steps: "list[Step]"
 ) -> str:
     """The page in red, with the steps that passed before."""
     from bench.evidence.steps import NAMES
@@ -103,6 +123,7 @@ def _refusal(
     return html.invalid(
         html.Refused(
             file=printable(file.name),
+            command=_command(file, by),
             step=error.step,
             name=names[error.step],
             error=printable(str(error), limit=2000),

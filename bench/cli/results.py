@@ -3,9 +3,10 @@
 What a listing shows of a file that was not verified are the file's own words, and it says so.
 """
 
+import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -17,8 +18,11 @@ import click
 
 from bench.cli.consoles import complain, say, stdout, tell
 from bench.cli.outcome import print_json
+from bench.cli.outputs import require_no_evidence
 from bench.cli.signals import stoppable
-from bench.errors import EvidenceInvalid, Interrupted, SignatureNotTrusted
+from bench.errors import EvidenceInvalid, Interrupted, SignatureNotTrusted, UsageError
+from bench.judge.catalog import ASSURANCE_LEVELS
+from bench.printable import printable
 from bench.report import results as report
 from bench.report.language import tr
 from bench.terms import ClaimWord, CountWord, DeclaredWord, ItemWord, ThresholdWord
@@ -30,7 +34,6 @@ if TYPE_CHECKING:
     from bench.report.results import Line
 
 _FILE = click.Path(path_type=Path)
-_DAY = click.DateTime(["%Y-%m-%d"])
 _WORDS = sorted(
     {
         word
@@ -39,6 +42,8 @@ _WORDS = sorted(
     }
 )
 _ON_A_TERMINAL = 50
+# Names that a refusal lists; files may hold any number of them.
+_MOST_NAMED = 50
 # Files were there that could not be read, or that changed meanwhile: what they are is not known.
 _NOT_KNOWN = 3
 
@@ -49,16 +54,44 @@ _BY = (
     click.option("--tsa-roots", type=_FILE, help="Roots of time stamps. [default: your own]"),
     click.option("--rules", metavar="FILE", help="A rule set that is not shipped."),
 )
+
+
+def _day(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """A day as the time in a file begins with it."""
+    if value is None:
+        return None
+    try:
+        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+            raise ValueError
+        datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise click.BadParameter(
+            tr(
+                "{day!r} is no day: expected YYYY-MM-DD of the common era, for example 2026-11-21.",
+                day=printable(value),
+            )
+        ) from error
+    return value
+
+
 _SELECTING = (
     click.option("--device", help="Part of a device's name or selector."),
     click.option("--threshold", metavar="TIER[=ANSWER]", help="A tier or item, and its answer."),
-    click.option("--verdict", metavar="WORD", type=click.Choice(_WORDS), help="A word of the verdict."),
-    click.option("--since", metavar="DAY", type=_DAY, help="First day: YYYY-MM-DD, UTC."),
-    click.option("--until", metavar="DAY", type=_DAY, help="Last day."),
+    click.option(
+        "--verdict",
+        metavar="WORD",
+        type=click.Choice(_WORDS, case_sensitive=False),
+        help="A word of the verdict.",
+    ),
+    click.option("--since", metavar="DAY", callback=_day, help="First day: YYYY-MM-DD, UTC."),
+    click.option("--until", metavar="DAY", callback=_day, help="Last day."),
     click.option("--assurance", metavar="LEVEL", help="The level, e.g. A1."),
     click.option("--case", help="The number of the case."),
     click.option(
-        "--state", metavar="STATE", type=click.Choice(report.STATES), help="unverified, invalid ..."
+        "--state",
+        metavar="STATE",
+        type=click.Choice(report.STATES, case_sensitive=False),
+        help="unverified, invalid ...",
     ),
 )
 
@@ -71,6 +104,10 @@ class _By:
     revoked: Path | None
     tsa_roots: Path | None
     rules: str | None
+
+    def files(self) -> tuple[Path | None, ...]:
+        rules = None if self.rules is None else Path(self.rules)
+        return self.trust_file, self.revoked, self.tsa_roots, rules
 
     def going_by(self) -> "GoingBy":
         from bench.register.reading import GoingBy
@@ -91,8 +128,8 @@ class _Selecting:
     device: str | None
     threshold: str | None
     verdict: str | None
-    since: datetime | None
-    until: datetime | None
+    since: str | None
+    until: str | None
     assurance: str | None
     case: str | None
     state: str | None
@@ -100,16 +137,66 @@ class _Selecting:
     def takes(self, line: "Line") -> bool:
         """Whether a line is asked for, by what it shows."""
         row, day = line.row, line.row.created[:10]
+        # What a refused file says of itself answers nobody who did not ask for refused files.
+        if line.refused and self.state is None and self._asks_what_it_says():
+            return False
         return (
             (self.device is None or self._names(line))
             and (self.threshold is None or self._answers(line))
             and (self.verdict is None or self.verdict in row.words)
-            and (self.since is None or day >= f"{self.since:%Y-%m-%d}")
-            and (self.until is None or "" < day <= f"{self.until:%Y-%m-%d}")
-            and self.assurance in (None, row.assurance)
-            and self.case in (None, row.case)
+            and (self.since is None or day >= self.since)
+            and (self.until is None or "" < day <= self.until)
+            and _same(self.assurance, row.assurance)
+            and _same(self.case, row.case)
             and self.state in (None, line.state)
         )
+
+    def _asks_what_it_says(self) -> bool:
+        asked = (self.device, self.threshold, self.verdict, self.assurance, self.case)
+        return any(each is not None for each in asked)
+
+    def refuse_unknown(self, lines: "Iterable[Line]") -> None:
+        """UsageError for what no file can answer to, which would look as if there were no such file."""
+        if self.since is not None and self.until is not None and self.since > self.until:
+            raise UsageError(
+                tr(
+                    "--since {since} is after --until {until}: no day is both.",
+                    since=self.since,
+                    until=self.until,
+                )
+            )
+        if self.assurance is not None and not any(_same(self.assurance, each) for each in ASSURANCE_LEVELS):
+            raise UsageError(
+                tr(
+                    "--assurance: unknown level {level!r}: known are {known}.",
+                    level=self.assurance,
+                    known=", ".join(ASSURANCE_LEVELS),
+                )
+            )
+        if self.threshold is not None:
+            self._refuse_unknown_threshold(self.threshold, lines)
+
+    @staticmethod
+    def _refuse_unknown_threshold(asked: str, lines: "Iterable[Line]") -> None:
+        tier, has_answer, answer = asked.partition("=")
+        said = {name for line in lines for name, _ in line.row.answers}
+        known = [*_shipped_names(), *sorted(said)]
+        if not any(_same(tier, name) for name in known):
+            raise UsageError(
+                tr(
+                    "--threshold: unknown tier or item {name!r}: known are {known}.",
+                    name=tier,
+                    known=", ".join([*dict.fromkeys(known)][:_MOST_NAMED]),
+                )
+            )
+        if has_answer and not any(_same(answer, word) for word in _WORDS):
+            raise UsageError(
+                tr(
+                    "--threshold: unknown answer {name!r}: known are {known}.",
+                    name=answer,
+                    known=", ".join(_WORDS),
+                )
+            )
 
     def _names(self, line: "Line") -> bool:
         assert self.device is not None
@@ -119,7 +206,21 @@ class _Selecting:
     def _answers(self, line: "Line") -> bool:
         assert self.threshold is not None
         tier, _, answer = self.threshold.partition("=")
-        return any(name == tier and answer in ("", word) for name, word in line.row.answers)
+        return any(_same(tier, name) and _same(answer or None, word) for name, word in line.row.answers)
+
+
+def _same(asked: str | None, word: str) -> bool:
+    """Whether a word is the one asked for, in whatever case; None asks for any."""
+    return asked is None or asked.casefold() == word.casefold()
+
+
+def _shipped_names() -> list[str]:
+    """The tiers and items of every rule set that ships."""
+    from bench.judge import catalog
+
+    sets = [catalog.rules(name) for name in catalog.rule_ids()]
+    names = ([tier.id for tier in rules.tiers] + [item.id for item in rules.items] for rules in sets)
+    return [name for each in names for name in each]
 
 
 def _with(options: tuple[Callable[..., Any], ...], kind: type[Any], name: str) -> Callable[..., Any]:
@@ -154,9 +255,12 @@ def results() -> None:
 @_FOLDER[0]
 @_with(_SELECTING, _Selecting, "selecting")
 @click.option("--limit", type=click.IntRange(min=1), help="[default: 50 on a terminal, else all]")
+@click.option("--wide", is_flag=True, help="Every column on a terminal too.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON on stdout.")
 @_with(_BY, _By, "by")
-def list_files(folder: Path, selecting: _Selecting, limit: int | None, as_json: bool, by: _By) -> None:
+def list_files(
+    folder: Path, selecting: _Selecting, limit: int | None, wide: bool, as_json: bool, by: _By
+) -> None:
     """List the files, newest first. Unverified ones in their own words."""
     lines, total = _selected(folder, selecting, by)
     terminal = sys.stdout.isatty()
@@ -165,8 +269,10 @@ def list_files(folder: Path, selecting: _Selecting, limit: int | None, as_json: 
     shown = lines[:limit]
     if as_json:
         print_json([report.as_json(line) for line in shown])
-    elif terminal:
+    elif terminal and wide:
         _print_table(shown)
+    elif terminal:
+        _print_short(shown)
     elif shown:
         say("\n".join(report.aligned([report.headings(), *map(report.cells, shown)])))
     if len(shown) < len(lines):
@@ -185,13 +291,25 @@ def _print_table(lines: "list[Line]") -> None:
     stdout().print(table)
 
 
+def _print_short(lines: "list[Line]") -> None:
+    """A line or two for each file, for a terminal that is not wide."""
+    from rich.cells import cell_len
+
+    console = stdout()
+    states = max((cell_len(report.state_words(line)) for line in lines), default=0)
+    for line in lines:
+        for words in report.short(line, console.width, states):
+            console.print(words, soft_wrap=True)
+
+
 def _selected(folder: Path, selecting: _Selecting, by: _By) -> "tuple[list[Line], int]":
     """The lines asked for, newest first, and how many files there are."""
     from bench.register import reading
 
     went_by = reading.digest(by.going_by().request())
     with _up_to_date(folder) as (index, _):
-        lines = index.lines(went_by)
+        lines = report.with_same(index.lines(went_by))
+    selecting.refuse_unknown(lines)
     chosen = [line for line in lines if selecting.takes(line)]
     # Sorting keeps the order of those that are equal: by their paths.
     chosen.sort(key=lambda line: line.path)
@@ -268,13 +386,15 @@ def _concluded(lines: "list[Line]", *, gone: int, changed: int, unread: int) -> 
 def export(folder: Path, output: Path | None, selecting: _Selecting, by: _By) -> None:
     """Print a CSV table, a line for each file, rates in op/s."""
     from bench.evidence import store
+    from bench.report.csv_cells import csv_file
 
+    require_no_evidence(output, by.files())
     lines, total = _selected(folder, selecting, by)
     text = report.to_csv(lines)
     if output is None:
         say(text.removesuffix("\n"))
     else:
-        store.write_atomic(output, text.encode("utf-8"))
+        store.write_atomic(output, csv_file(text))
     tell(tr("{chosen} of {total} file(s)", chosen=len(lines), total=total))
 
 

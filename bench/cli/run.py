@@ -225,7 +225,7 @@ def run(
             if as_json:
                 print_json(summary(evidence, signed, path=path, key=key.fingerprint))
             else:
-                _print(evidence, plan, signed, path, key.fingerprint)
+                _print(evidence, plan, signed, path, key.fingerprint, typed)
             if measuring.unread is not None:
                 complain(f"{measuring.unread} What was measured without it is in {path}.")
                 return measuring.unread.exit_code
@@ -313,7 +313,24 @@ def _posed(path: Path, devices: "Sequence[Device]") -> "Posed":
     return posed
 
 
-def _print(evidence: "Evidence", plan: "Plan", signed: "Envelope", path: Path, key: str) -> None:
+def _verifying(path: Path, typed: Typed) -> str:
+    """The command that verifies this run by what it went by: its challenge, and rules of one's own."""
+    from bench.judge import catalog
+    from bench.report.text import typed_verify
+
+    own = typed.rules is not None and typed.rules not in catalog.rule_ids()
+    return typed_verify(
+        str(path),
+        {
+            "--challenge": None if typed.challenge is None else str(typed.challenge),
+            "--rules": typed.rules if own else None,
+        },
+    )
+
+
+def _print(
+    evidence: "Evidence", plan: "Plan", signed: "Envelope", path: Path, key: str, typed: Typed
+) -> None:
     from bench.cli.consoles import stdout
     from bench.evidence.envelope import report_number
     from bench.printable import printable
@@ -326,6 +343,6 @@ def _print(evidence: "Evidence", plan: "Plan", signed: "Envelope", path: Path, k
     for line in (
         tr("evidence  {path}", path=shown),
         tr("key       {key}", key=key),
-        tr("verify    {command}", command=f"bench verify {shown}"),
+        tr("verify    {command}", command=_verifying(path, typed)),
     ):
         console.print(line, soft_wrap=True)

@@ -41,7 +41,7 @@ number = ""
 #cooling = ""
 #ambient_celsius = 25.0
 
-# who ran the measurement (操作人), and who was present (見證人)
+# who ran the measurement (操作人員), and who was present (見證人)
 #operator = ""
 #witness = ""
 

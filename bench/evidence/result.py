@@ -49,7 +49,7 @@ PROPERTIES: Mapping[str, str] = {
     "THRESHOLD_[A-Z0-9_]+_NOT_MET": marked("the tier is not met, by the figure that the rule set goes by"),
     "THRESHOLD_[A-Z0-9_]+_MET": marked("the tier is met, by the figure that the rule set goes by"),
     "THRESHOLD_[A-Z0-9_]+_INCONCLUSIVE": marked("whether the tier is met cannot be decided"),
-    "THRESHOLD_[A-Z0-9_]+_STATED_ONLY": marked("the tier is met by somebody's word alone"),
+    "THRESHOLD_[A-Z0-9_]+_STATED_ONLY": marked("there is somebody's word alone, which answers nothing"),
     "THRESHOLD_[A-Z0-9_]+_SMOKE_TEST": marked("a smoke test decides nothing about the tier"),
     "PARAMETERS_COUNTED": marked("a model's parameters, counted from the listed tensors of its files"),
     "PARAMETERS_CLAIMED": marked("a hosted service's parameters: a claim, and nothing was counted"),

@@ -108,16 +108,13 @@ def parse(payload: bytes) -> Predicate:
     json: Any = read_json(payload, step=STEP)
     statement: Statement | ModelStatement
     if _predicate_type(json) == MODEL_PREDICATE_TYPE:
-        statement, known = decode(ModelStatement, json, step=STEP), MODEL_FORMAT
+        _require_format(json, MODEL_FORMAT)
+        statement = decode(ModelStatement, json, step=STEP)
     else:
-        statement, known = decode(Statement, json, step=STEP), FORMAT
-    evidence = statement.predicate
-    if evidence.format != known:
-        raise EvidenceInvalid(
-            f'format "{printable(evidence.format)}" is not known: this bench reads "{known}".', step=STEP
-        )
+        _require_format(json, FORMAT)
+        statement = decode(Statement, json, step=STEP)
     _require_same(statement.subject, subjects(json["predicate"]))
-    return evidence
+    return statement.predicate
 
 
 def subjects(predicate: Any) -> tuple[Subject, ...]:
@@ -188,6 +185,18 @@ def _predicate_type(json: object) -> str:
         )
     assert isinstance(got, str)
     return got
+
+
+def _require_format(json: Any, known: str) -> None:
+    """Before the keys: those of another format are others, and no reader should have to guess why."""
+    predicate = json.get("predicate")
+    said = predicate.get("format") if isinstance(predicate, dict) else None
+    if isinstance(said, str) and said != known:
+        raise EvidenceInvalid(
+            f'format "{printable(said)}" is not known: this bench reads "{known}". It was written by another '
+            "version of bench: verify it with that one.",
+            step=STEP,
+        )
 
 
 def _require_same(written: tuple[Subject, ...], computed: tuple[Subject, ...]) -> None:

@@ -26,7 +26,10 @@ class Table:
     def parse(cls, data: bytes, where: str) -> "Table":
         """The file's top table. Numbers are read as Decimal, so that 1307.4 tera is one exact rounding."""
         try:
-            return cls(tomllib.loads(data.decode("utf-8"), parse_float=_decimal), where)
+            # Some editors begin a file with a byte order mark.
+            return cls(tomllib.loads(data.decode("utf-8-sig"), parse_float=_decimal), where)
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{where}: not UTF-8: save it as UTF-8 text.") from error
         except (ValueError, RecursionError) as error:
             # Besides errors of form: a whole number of thousands of digits, and brackets in brackets.
             raise UsageError(f"{where}: not a TOML file: {error}.") from error
@@ -39,6 +42,8 @@ class Table:
         value = self._take(key, required)
         if value is None:
             return ""
+        if value == "":
+            raise self.wrong(key, "it is empty: fill it in")
         if not isinstance(value, str) or not value.strip():
             raise self.wrong(key, f"expected text, got {_shown(value)}")
         return value

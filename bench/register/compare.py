@@ -61,6 +61,11 @@ def slower_than(found: Sequence[Comparison], share: float) -> tuple[Comparison, 
     )
 
 
+def lost(found: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    """The comparisons in which the base has a rate that could not be held against anything."""
+    return tuple(each for each in found if each.base and each.base.estimate and not is_comparable(each))
+
+
 def is_comparable(comparison: Comparison) -> bool:
     return comparison.word != "not-comparable"
 

@@ -12,8 +12,8 @@ from bench.report import sentences
 from bench.report.beside import plain
 from bench.report.csv_cells import harmless
 from bench.report.language import marked, tr
-from bench.report.text import device_line
-from bench.terms import Estimate, Evidence, Scalar
+from bench.report.text import device_line, interval_words
+from bench.terms import Evidence, Scalar
 from bench.terms.comparisons import ComparedRate, Comparison, ComparisonWord, Difference, RateRatio
 from bench.units import NS_PER_S, format_bytes, format_rate, format_seconds
 
@@ -150,7 +150,7 @@ def _section(base: ComparedFile, file: ComparedFile) -> _Section:
     notes: dict[str, str] = {}
     lines = []
     for comparison in file.comparisons:
-        words = _why(comparison, base, file)
+        words = why(comparison, str(base.place), str(file.place))
         mark = notes.setdefault(words, f"[{len(notes) + 1}]") if words else ""
         lines.append(_line(comparison, mark))
     return _Section(
@@ -189,11 +189,7 @@ def _rate(side: ComparedRate | None) -> tuple[str, str]:
     if side is None or side.estimate is None:
         return tr("none"), ""
     estimate = side.estimate
-    return format_rate(estimate.value, estimate.unit), f"± {100 * _half(estimate):.1f} %"
-
-
-def _half(estimate: Estimate) -> float:
-    return (estimate.high - estimate.low) / 2 / estimate.value
+    return format_rate(estimate.value, estimate.unit), interval_words(estimate)
 
 
 def _ratio(ratio: RateRatio | None) -> tuple[str, str]:
@@ -202,29 +198,28 @@ def _ratio(ratio: RateRatio | None) -> tuple[str, str]:
     return f"{ratio.value:#.4g}", tr("{low} to {high}", low=f"{ratio.low:#.4g}", high=f"{ratio.high:#.4g}")
 
 
-def _why(comparison: Comparison, base: ComparedFile, file: ComparedFile) -> str:
-    """Why there is no clear answer; nothing where there is one."""
+def why(comparison: Comparison, base: str, other: str) -> str:
+    """Why there is no clear answer; nothing where there is one. `base` and `other` name the two files."""
+    base, other = (printable(name, limit=_PATH_LIMIT) for name in (base, other))
     if comparison.forbidding:
         return tr("; ").join(
             tr(
                 "{fact}: {first} in {base}, {second} in {other}",
                 fact=_fact(differing),
                 first=_value(differing.fact, differing.base),
-                base=base.place,
+                base=base,
                 second=_value(differing.fact, differing.other),
-                other=file.place,
+                other=other,
             )
             for differing in comparison.forbidding
         )
     if comparison.reason == "no-figure":
-        sides = ((base.place, comparison.base), (file.place, comparison.other))
-        return tr("; ").join(
-            _absent(place, side) for place, side in sides if side is None or not side.estimate
-        )
+        sides = ((base, comparison.base), (other, comparison.other))
+        return tr("; ").join(_absent(name, side) for name, side in sides if side is None or not side.estimate)
     return _doubt(comparison.reason) if comparison.reason else ""
 
 
-def _absent(place: int, side: ComparedRate | None) -> str:
+def _absent(place: str, side: ComparedRate | None) -> str:
     if side is None:
         return tr("{place} did not measure it", place=place)
     return tr("{place} has no figure: {reason}", place=place, reason=sentences.reason(str(side.reason)))

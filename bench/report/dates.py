@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta, timezone
 
-from bench.report.language import spoken, tr
+from bench.report.language import tr
 
 # Taiwan keeps no summer time.
 _TAIPEI = timezone(timedelta(hours=8))
@@ -26,9 +26,7 @@ def taipei(created: str) -> str:
 
 
 def both(created: str) -> str:
-    """Taipei's time beside UTC, and in Chinese the date in the calendar of the Republic, as in Taipei."""
+    """Taipei's time beside UTC, and Taipei's date in the calendar of the Republic."""
     here = local(created)
     utc = here.astimezone(UTC).strftime(_SHOWN)
-    if spoken() == "zh-TW":
-        return tr("{utc} UTC, {taipei}, {minguo}", utc=utc, taipei=taipei(created), minguo=minguo(here))
-    return tr("{utc} UTC, {taipei}", utc=utc, taipei=taipei(created))
+    return tr("{utc} UTC, {taipei}, {minguo}", utc=utc, taipei=taipei(created), minguo=minguo(here))

@@ -11,11 +11,10 @@ from bench.report.beside import machine, percent, unit_of
 from bench.report.findings import SAID_EACH
 from bench.report.language import listed, marked, tr
 from bench.report.parameters import parameters as counted
-from bench.report.text import MODES, device_line, shape_text, with_interval
+from bench.report.text import MODES, declared_rate, device_line, shape_text, with_interval
 from bench.terms import (
     Case,
     Condition,
-    Declaration,
     Evidence,
     Fact,
     Finding,
@@ -29,6 +28,8 @@ from bench.units import format_bytes, format_rate
 
 # Of a list in a file (a model's files, libraries) so many are told one by one.
 _SAID_EACH = 200
+# The longest case number at the foot of a printed page, which is one line.
+_LONGEST_AT_FOOT = 60
 # The longest text of a cell.
 _LONGEST = 300
 
@@ -38,12 +39,12 @@ class Checked:
     """How the file was verified: what a reader needs to do the same.
 
     `digest` is the SHA-256 of the signed statement, whose first digits are the report's `number`;
-    `file_digest` that of the file. `signers` are names with their keys' fingerprints, `steps` the number,
-    the name and the finding of each step.
+    `file_digest` that of the file. `command` verifies the file by what was gone by here. `signers` are names
+    with their keys' fingerprints, `steps` the number, the name and the finding of each step.
     """
 
     number: str
-    file: str
+    command: str
     digest: str
     file_digest: str
     signers: tuple[str, ...]
@@ -55,6 +56,7 @@ class Refused:
     """Why a file is not shown: the step that failed and its words, and what came before it."""
 
     file: str
+    command: str
     step: int
     name: str
     error: str
@@ -71,10 +73,11 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column's heading; numbers stand to the right."""
+    """A column's heading; numbers stand to the right, and no word of an answer is broken."""
 
     name: str
     number: bool = False
+    answer: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +177,9 @@ def _common(evidence: Evidence | ModelEvidence, rules: RuleSet, checked: Checked
     printed = tr("Report {number}", number=checked.number)
     if isinstance(evidence, Evidence) and evidence.case is not None:
         printed = tr(
-            "Report {number} · case {case}", number=checked.number, case=printable(evidence.case.number)
+            "Report {number} · case {case}",
+            number=checked.number,
+            case=printable(evidence.case.number, limit=_LONGEST_AT_FOOT),
         )
     return {
         "number": checked.number,
@@ -225,7 +230,7 @@ def _answers(evidence: Evidence, rules: RuleSet) -> Iterator[Answer]:
             title=title,
             threshold=f"{format_rate(row.limit, unit)} {printable(row.precision)}",
             declared=_side(
-                None if row.declared is None else _declared_rate(row.declared),
+                None if row.declared is None else declared_rate(row.declared),
                 row.declared_word,
                 row.declared_reason,
             ),
@@ -269,16 +274,6 @@ def _worded(word: str) -> str:
     return sentences.reading(word)
 
 
-def _declared_rate(declared: Declaration) -> str:
-    """The declared rate, and whether somebody has read it at its source."""
-    rate = format_rate(declared.ops_per_s, unit_of(declared.precision))
-    if declared.verified:
-        return rate
-    if declared.provenance == "stated":
-        return tr("{rate} (typed)", rate=rate)
-    return tr("{rate} (not re-read)", rate=rate)
-
-
 # ------------------------------------------------------------------------------------------------ tables
 
 
@@ -298,6 +293,10 @@ def _table(
 
 def _number(name: str) -> Column:
     return Column(name=name, number=True)
+
+
+def _answer(name: str) -> Column:
+    return Column(name=name, answer=True)
 
 
 def _figures(evidence: Evidence) -> Table | None:
@@ -321,7 +320,11 @@ def _figures(evidence: Evidence) -> Table | None:
         tr("measured with"),
         _number(tr("visits")),
     )
-    return _table(tr("The figure of each precision: its best row that counts"), columns, rows)
+    caption = tr(
+        "The figure of each precision: of the rows that count, the one whose interval's lower end is highest;"
+        " rows held under load (--sustain) go before all others"
+    )
+    return _table(caption, columns, rows)
 
 
 def _short_row(row: str) -> str:
@@ -344,7 +347,7 @@ def _declared(evidence: Evidence) -> Table | None:
             (
                 printable(row.declared.precision),
                 printable(row.device),
-                _declared_rate(row.declared),
+                declared_rate(row.declared),
                 with_interval(row.delivered) if row.delivered else tr("none"),
                 f"{row.share.value:.2f}" if row.share else "",
                 reference,
@@ -360,7 +363,7 @@ def _declared(evidence: Evidence) -> Table | None:
         _number(tr("share")),
         tr("reference"),
         tr("source"),
-        tr("answer"),
+        _answer(tr("answer")),
     )
     return _table(
         tr("Is the declared figure borne out?"),
@@ -407,7 +410,7 @@ def _rows(evidence: Evidence) -> Table | None:
         tr("measured"),
         tr("shape"),
         _number(tr("of ceiling")),
-        tr("counts"),
+        _answer(tr("counts")),
     )
     notes = [tr("int8? an 8-bit output that does not show in what it was added up")] if unseen else []
     reasons = ((row.ceiling_reason, row.ceiling is None) for row in evidence.delivered if row.ceiling_reason)
@@ -629,7 +632,7 @@ def _items(evidence: ModelEvidence, rules: RuleSet) -> Table | None:
         for row, said in zip(evidence.verdict.items, words, strict=True)
         if said is not None
     )
-    columns = (tr("item"), tr("condition"), tr("claimed"), tr("counted"), tr("answer"))
+    columns = (tr("item"), tr("condition"), tr("claimed"), tr("counted"), _answer(tr("answer")))
     caption = tr("Items of {rules}: what they say of parameters, and nothing else of them", rules=rules.id)
     return _table(caption, columns, rows, notes)
 

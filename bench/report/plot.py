@@ -6,6 +6,8 @@ is light or dark as the page is. The same evidence in the same language gives th
 
 import io
 import re
+import textwrap
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +22,7 @@ from bench.printable import printable
 from bench.report import language, sentences
 from bench.report.beside import unit_of
 from bench.report.language import listed, tr
-from bench.report.text import with_interval
+from bench.report.text import MODES, declared_rate, with_interval
 from bench.terms import Declaration, Delivered, Estimate, Evidence, Measurement, RuleSet, Visit
 from bench.units import NS_PER_S, format_bytes, format_rate
 
@@ -58,6 +60,9 @@ _MARKS = (("o", "delivered"), ("s", "declared"), ("^", "good"), ("D", "other"), 
 _WIDTH = 320.0
 _TEXT = 9.5
 
+# So many characters fit on a line of a chart's heading.
+_LINE = 54
+
 # So many points a line has at most.
 _POINTS = 240
 
@@ -71,11 +76,18 @@ _FONTS = ("DejaVu Sans", "Noto Sans CJK TC", "Noto Sans TC", "Noto Sans CJK JP",
 # ---------------------------------------------------------------------------------------- what is drawn
 
 
+_Kind = Literal["delivered", "declared", "threshold"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """One rate in op/s, its interval where it was measured, and the line of words above it."""
+    """One rate in op/s, its interval where it was measured, and the line of words above it.
 
-    kind: Literal["delivered", "declared", "threshold"]
+    A rate is `typed` that stands on somebody's word and no source.
+    """
+
+    kind: _Kind
+    typed: bool
     words: str
     value: float
     low: float
@@ -101,7 +113,6 @@ def groups(evidence: Evidence, rules: RuleSet) -> tuple[Group, ...]:
 
 
 def _group(evidence: Evidence, rules: RuleSet, device: str, precision: str) -> Group:
-    unit = unit_of(precision)
     title = printable(precision, limit=20)
     if len(evidence.devices) > 1:
         title = f"{printable(device, limit=20)} {title}"
@@ -110,33 +121,39 @@ def _group(evidence: Evidence, rules: RuleSet, device: str, precision: str) -> G
         if (figure.device, figure.precision) == (device, precision) and figure.estimate:
             rate = with_interval(figure.estimate)
             bars.append(_bar("delivered", tr("delivered: {rate}", rate=rate), figure.estimate))
-    declared: dict[float, Declaration] = {}
+    # The same rate may be typed and stand in a source: these are two bars.
+    declared: dict[tuple[float, str], Declaration] = {}
     for answer in evidence.verdict.declared:
         if (answer.device, answer.declared.precision) == (device, precision):
-            declared.setdefault(answer.declared.ops_per_s, answer.declared)
+            declared.setdefault(_as_declared(answer.declared), answer.declared)
     limits: dict[float, list[str]] = {}
     for row in evidence.verdict.thresholds:
         if (row.device, row.precision) == (device, precision):
             limits.setdefault(row.limit, []).append(sentences.title(rules, row.tier))
             if row.declared is not None and row.declared.precision == precision:
-                declared.setdefault(row.declared.ops_per_s, row.declared)
-    for rate_declared in sorted(declared):
-        rate = format_rate(rate_declared, unit)
-        bars.append(_bar("declared", tr("declared: {rate}", rate=rate), rate_declared))
+                declared.setdefault(_as_declared(row.declared), row.declared)
+    for key in sorted(declared):
+        words = tr("declared: {rate}", rate=declared_rate(declared[key]))
+        typed = declared[key].provenance == "stated"
+        bars.append(_bar("declared", words, declared[key].ops_per_s, typed=typed))
     for limit in sorted(limits):
         words = tr(
             "threshold of {tier}: {rate}",
             tier=listed(dict.fromkeys(limits[limit])),
-            rate=format_rate(limit, unit),
+            rate=format_rate(limit, unit_of(precision)),
         )
         bars.append(_bar("threshold", words, limit))
     return Group(title=title, bars=tuple(bars))
 
 
-def _bar(kind: Literal["delivered", "declared", "threshold"], words: str, value: "float | Estimate") -> Bar:
+def _as_declared(declared: Declaration) -> tuple[float, str]:
+    return declared.ops_per_s, declared_rate(declared)
+
+
+def _bar(kind: _Kind, words: str, value: "float | Estimate", *, typed: bool = False) -> Bar:
     if isinstance(value, Estimate):
-        return Bar(kind=kind, words=words, value=value.value, low=value.low, high=value.high)
-    return Bar(kind=kind, words=words, value=value, low=value, high=value)
+        return Bar(kind=kind, typed=typed, words=words, value=value.value, low=value.low, high=value.high)
+    return Bar(kind=kind, typed=typed, words=words, value=value, low=value, high=value)
 
 
 def figure_rows(evidence: Evidence) -> tuple[tuple[Measurement, Delivered], ...]:
@@ -160,17 +177,33 @@ def figures(evidence: Evidence, rules: RuleSet) -> str | None:
 
 
 def figures_file(evidence: Evidence, rules: RuleSet, number: str, kind: Literal["svg", "png"]) -> bytes:
-    """The chart of the figures by itself, under a line with the report's number.
+    """The chart of the figures by itself, under lines that say what it is from and what that is worth.
 
     Raises CannotMeasure where a picture needs characters that no font of this machine has.
     """
     drawn = groups(evidence, rules)
     device = printable(", ".join(device.name for device in evidence.devices), limit=48)
-    heading = (tr("Report {number}", number=number) + f" · {printable(evidence.created)}", device)
+    heading = [tr("Report {number}", number=number) + f" · {printable(evidence.created)}", device]
+    for words in (
+        tr(MODES[evidence.mode, evidence.interrupted]),
+        tr(
+            "Assurance {level}: {words}",
+            level=printable(evidence.assurance),
+            words=sentences.assurance(evidence.assurance),
+        ),
+        tr("Rule set {rules}: {status}", rules=printable(rules.id), status=printable(tr(rules.status))),
+    ):
+        heading += _lines(words)
     if kind == "png":
         return _png(_bars(drawn, heading))
     svg = _svg("figures", _bars(drawn, heading), _figures_title(), _figures_told(drawn))
     return _standing_alone(svg).encode()
+
+
+def _lines(words: str) -> list[str]:
+    """Words in lines that fit the chart: a character of Chinese is as wide as two."""
+    wide = any(unicodedata.east_asian_width(character) in "WF" for character in words)
+    return textwrap.wrap(words, _LINE // 2 if wide else _LINE)
 
 
 def _figures_title() -> str:
@@ -199,7 +232,10 @@ def _bars(drawn: Sequence[Group], heading: Sequence[str] = ()) -> Callable[[], "
         y = 0.0
         for index, words in enumerate(heading):
             y += 16.0
-            axes.text(4, y, words, fontsize=_TEXT + 1 - index, weight="bold" if index == 0 else "normal")
+            first = index == 0
+            axes.text(
+                4, y, words, fontsize=_TEXT + 1 if first else _TEXT, weight="bold" if first else "normal"
+            )
         y += gap if heading else 0.0
         for group in drawn:
             axes.text(4, y + 12, group.title, weight="bold", fontsize=_TEXT + 1.5)
@@ -216,17 +252,17 @@ def _bars_of(axes: "Axes", group: Group, top: float, line: float) -> float:
     for index, bar in enumerate(group.bars):
         y = top + index * line
         axes.text(left, y + 9, bar.words)
-        hollow = bar.kind == "threshold"
-        colour = COLOURS["ink" if hollow else bar.kind]
+        threshold = bar.kind == "threshold"
+        colour = COLOURS["ink" if threshold else bar.kind]
         axes.barh(
             y + 17.5,
             bar.value * scale,
             left=left,
             height=8,
-            color="none" if hollow else colour,
+            color="none" if threshold or bar.typed else colour,
             edgecolor=colour,
             linewidth=1,
-            linestyle="--" if hollow else "-",
+            linestyle="--" if threshold else "-",
         )
         if bar.low < bar.high:
             axes.errorbar(

@@ -5,8 +5,9 @@ Every string of a Row is printable: it was made so when the file was read.
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from bench.precision import PRECISIONS
@@ -70,23 +71,36 @@ class Outcome:
 class Line:
     """A file by its `path` below the folder.
 
-    `row` is what was verified where it was, else `said`, the file's own words.
+    `row` is what was verified where it was, else `said`, the file's own words. `same_as` is the path of the
+    file that holds the same report, where this is not the first of them.
     """
 
     path: str
     said: Row
     outcome: Outcome | None
+    same_as: str = ""
 
     @property
     def file(self) -> str:
         """The path as it is shown."""
-        # Few paths hold what is not printed, and to look at each character takes long for 10,000 of them.
-        return self.path if self.path.isprintable() else printable(self.path, limit=_LONGEST_PATH)
+        return _shown(self.path)
 
     @property
     def row(self) -> Row:
         verified = self.outcome.row if self.outcome is not None else None
         return self.said if verified is None else verified
+
+    @property
+    def shown(self) -> Row:
+        """What may be shown of `row`: of a file that is refused no figure, no answer and no level."""
+        if not self.refused:
+            return self.row
+        return replace(self.row, assurance="", figures=(), parameters=(), answers=(), words=())
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was looked at and not found to be what it says."""
+        return self.state in ("invalid", "untrusted", "unreadable")
 
     @property
     def state(self) -> State:
@@ -101,6 +115,21 @@ class Line:
     @property
     def signers(self) -> tuple[str, ...]:
         return self.outcome.signers if self.state == "verified" and self.outcome else self.said.signers
+
+
+def _shown(path: str) -> str:
+    # Few paths hold what is not printed, and to look at each character takes long for 10,000 of them.
+    return path if path.isprintable() else printable(path, limit=_LONGEST_PATH)
+
+
+def with_same(lines: Sequence[Line]) -> list[Line]:
+    """The lines, those of one report beyond the first by path with the first one's path."""
+    first: dict[str, str] = {}
+    for line in sorted(lines, key=lambda line: line.path):
+        if line.row.report:
+            first.setdefault(line.row.report, line.path)
+    firsts = ((line, first.get(line.row.report, line.path)) for line in lines)
+    return [line if line.path == path else replace(line, same_as=path) for line, path in firsts]
 
 
 def row_of(evidence: Evidence | ModelEvidence, signed: Envelope, number: str) -> Row:
@@ -178,20 +207,57 @@ def headings() -> list[str]:
 
 def cells(line: Line) -> list[str]:
     """A line of the table, a string for each heading."""
-    row = line.row
+    row = line.shown
     return [
         row.report,
         row.created,
         state_words(line),
         _kind(row),
         ", ".join(f"{selector}: {name}" for selector, name in row.devices),
-        _figures(row) or line.reason,
+        line.reason if line.refused else _figures(row),
         ", ".join(f"{name}: {answer}" for name, answer in row.answers),
         _level(line),
         row.case,
         ", ".join(line.signers),
-        line.file,
+        _file(line),
     ]
+
+
+def short(line: Line, width: int, states: int) -> list[str]:
+    """A file in one line of `width` columns where it has room, else in two, the second its path.
+
+    `states` is the width of the widest state. What is too long is cut: the beginning of a path, the end of
+    what else there is.
+    """
+    from rich.cells import cell_len, set_cell_size
+
+    row = line.shown
+    head = (f"{row.report:12.12}", f"{row.created:10.10}", set_cell_size(state_words(line), states))
+    answers = _short_answers(row) if not line.refused else line.reason
+    words, file = "  ".join((*head, answers)).rstrip(), _file(line)
+    if cell_len(words) + 2 + cell_len(file) <= width:
+        return [f"{words}  {file}"]
+    return [_cut(words, width), f"  {_cut(file[::-1], width - 2)[::-1]}"]
+
+
+def _short_answers(row: Row) -> str:
+    """An answer, or how many there are of each."""
+    if len(row.answers) == 1:
+        return ": ".join(row.answers[0])
+    counts = Counter(answer for _, answer in row.answers)
+    return ", ".join(f"{number} {answer}" for answer, number in counts.most_common())
+
+
+def _cut(text: str, width: int) -> str:
+    from rich.cells import cell_len, set_cell_size
+
+    return text if cell_len(text) <= width else f"{set_cell_size(text, width - 1).rstrip()}…"
+
+
+def _file(line: Line) -> str:
+    if not line.same_as:
+        return line.file
+    return tr("{file} (same report as {other})", file=line.file, other=_shown(line.same_as))
 
 
 def state_words(line: Line) -> str:
@@ -233,6 +299,8 @@ def _figures(row: Row) -> str:
 
 
 def _level(line: Line) -> str:
+    if line.refused:
+        return ""
     said, found = line.said.assurance, line.row.assurance
     return found if said == found else tr("{found}, the file says {said}", found=found, said=said)
 
@@ -255,7 +323,7 @@ def aligned(table: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def as_json(line: Line) -> dict[str, object]:
     """A line for programs, rates in op/s."""
-    row, outcome = line.row, line.outcome
+    row, outcome = line.shown, line.outcome
     return {
         "file": line.path,
         "state": line.state,
@@ -269,13 +337,14 @@ def as_json(line: Line) -> dict[str, object]:
         "mode": row.mode or None,
         "interrupted": row.interrupted,
         "assurance": row.assurance or None,
-        "assuranceSaid": line.said.assurance or None,
+        "assuranceSaid": None if line.refused else line.said.assurance or None,
         "case": row.case or None,
         "devices": [{"selector": selector, "name": name} for selector, name in row.devices],
         "figures": dict(row.figures),
         "parameters": list(row.parameters) or None,
         "answers": [{"name": name, "answer": answer} for name, answer in row.answers],
         "signers": list(line.signers),
+        "sameReportAs": line.same_as or None,
     }
 
 
@@ -283,7 +352,7 @@ CSV_COLUMNS = (
     *("report", "created", "kind", "state", "checked_at", "step", "reason", "devices"),
     *PRECISIONS,
     *("parameters_low", "parameters_high", "answers", "assurance", "assurance_said", "mode"),
-    *("interrupted", "case", "signers", "file"),
+    *("interrupted", "case", "signers", "file", "same_report_as"),
 )
 
 
@@ -298,7 +367,7 @@ def to_csv(lines: Iterable[Line]) -> str:
 
 
 def _csv_cells(line: Line) -> list[str]:
-    row, outcome = line.row, line.outcome
+    row, outcome = line.shown, line.outcome
     rates = dict(row.figures)
     return [
         *(row.report, row.created, row.kind, line.state),
@@ -309,9 +378,10 @@ def _csv_cells(line: Line) -> list[str]:
         *(repr(rates[name]) if name in rates else "" for name in PRECISIONS),
         *(map(str, row.parameters) if row.parameters else ("", "")),
         "; ".join(f"{name}: {answer}" for name, answer in row.answers),
-        *(row.assurance, line.said.assurance, row.mode),
+        *(row.assurance, "" if line.refused else line.said.assurance, row.mode),
         "yes" if row.interrupted else "no",
         row.case,
         "; ".join(line.signers),
         line.file,
+        _shown(line.same_as),
     ]

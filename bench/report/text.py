@@ -1,6 +1,8 @@
 """The report in a terminal: tables of evidence for 80 columns and more, plain when piped."""
 
 import math
+import shlex
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
@@ -39,6 +41,12 @@ _SCOPES = {"system": marked("system"), "device": marked("device")}
 # Two texts of a case, and the words around them.
 _LONGEST_STATED = 600
 
+# The longest path that Linux takes.
+_LONGEST_PATH = 4096
+
+# An interval whose two sides differ by more than this share of the value is told by its ends.
+_UNEVEN = 0.01
+
 # How an answer is coloured on a terminal, which its mark and its word say too.
 _COLOURS: dict[sentences.Weight, str] = {"good": "green", "bad": "red", "open": "yellow"}
 
@@ -68,9 +76,39 @@ def report(console: Console, evidence: Evidence, rules: RuleSet, number: str) ->
 
 
 def with_interval(estimate: Estimate) -> str:
-    """`325.1 GFLOPS ± 0.4 %`: the half-width as a share of the value."""
+    """`325.1 GFLOPS ± 0.4 %`: the half-width as a share of the value.
+
+    `35.84 GFLOPS (0 to 122.9 GFLOPS)` where that would hide an end: one that was cut at zero, or sides that
+    differ.
+    """
+    return f"{format_rate(estimate.value, estimate.unit)} {interval_words(estimate)}"
+
+
+def interval_words(estimate: Estimate) -> str:
+    """The interval alone, as `with_interval` has it."""
+    if _uneven(estimate):
+        low = format_rate(estimate.low, estimate.unit) if estimate.low else "0"
+        high = format_rate(estimate.high, estimate.unit)
+        return tr("({low} to {high})", low=low, high=high)
     half = (estimate.high - estimate.low) / 2 / estimate.value
-    return f"{format_rate(estimate.value, estimate.unit)} ± {100 * half:.1f} %"
+    return f"± {100 * half:.1f} %"
+
+
+def _uneven(estimate: Estimate) -> bool:
+    below, above = estimate.value - estimate.low, estimate.high - estimate.value
+    return estimate.low <= 0 or abs(above - below) > _UNEVEN * estimate.value
+
+
+def typed_name(name: str) -> str:
+    """A file's name as it is typed in a command: one word for the shell, and no option."""
+    shown = printable(name, limit=_LONGEST_PATH)
+    return shlex.quote(f"./{shown}" if shown.startswith("-") else shown)
+
+
+def typed_verify(file: str, options: Mapping[str, str | None]) -> str:
+    """`bench verify FILE --challenge FILE`: the command that verifies a file, with the options given."""
+    words = (f"{name} {typed_name(value)}" for name, value in options.items() if value is not None)
+    return " ".join(["bench verify", typed_name(file), *words])
 
 
 def shape_text(shape: Shape) -> str:
@@ -138,7 +176,7 @@ def _drawn(console: Console, row: Threshold, shapes: bars.Glyphs, colour: str) -
     """Both figures about a tier, and a bar of what was delivered."""
     figures = tr(
         "declared {declared}, delivered {delivered}",
-        declared=tr("none") if row.declared is None else _declared_rate(row.declared),
+        declared=tr("none") if row.declared is None else declared_rate(row.declared),
         delivered=tr("none") if row.delivered is None else with_interval(row.delivered),
     )
     console.print(f"  {figures}")
@@ -197,7 +235,12 @@ def _rows(console: Console, evidence: Evidence) -> None:
         ]
         table.add_row(*cells, *([_share(row)] if known else []))
     console.print(table)
-    console.print(tr("* the device's figure for that precision: the best row that counts"))
+    console.print(
+        tr(
+            "* the device's figure for that precision: of the rows that count, the one whose interval's lower"
+            " end is highest; rows held under load (--sustain) go before all others"
+        )
+    )
     if any("-accumulator-unseen" in (row.measured or "") for row in evidence.delivered):
         console.print(tr("int8? an 8-bit output that does not show in what it was added up"))
     for reason, mark in notes.items():
@@ -229,7 +272,7 @@ def _thresholds(console: Console, verdict: Verdict, rules: RuleSet) -> None:
     notes: dict[str, str] = {}
     for row in verdict.thresholds:
         unit = unit_of(row.precision)
-        declared = _declared_rate(row.declared) if row.declared else None
+        declared = declared_rate(row.declared) if row.declared else None
         delivered = format_rate(row.delivered.value, unit) if row.delivered else None
         table.add_row(
             _tier(rules, row),
@@ -261,7 +304,7 @@ def _answer(rate: str | None, word: str, reason: str | None, notes: dict[str, st
     return f"{shown} {notes.setdefault(reason, f'[{len(notes) + 1}]')}" if reason else shown
 
 
-def _declared_rate(declared: Declaration) -> str:
+def declared_rate(declared: Declaration) -> str:
     """The declared rate, and whether somebody has read it at its source."""
     rate = format_rate(declared.ops_per_s, unit_of(declared.precision))
     if declared.verified:
@@ -334,6 +377,9 @@ def _tera(estimate: Estimate | None) -> str:
     """`38.2 ± 0.3` in tera-operations per second: the half-width to one digit, the value as far."""
     if estimate is None:
         return tr("nothing")
+    if _uneven(estimate):
+        value, low, high = (f"{rate / TERA:.4g}" for rate in (estimate.value, estimate.low, estimate.high))
+        return tr("{rate} ({low} to {high})", rate=value, low=low, high=high)
     half = float(f"{(estimate.high - estimate.low) / 2 / TERA:.1g}")
     # A width of nothing still leaves four digits of the value.
     last = half or estimate.value / TERA / 1000
@@ -354,7 +400,7 @@ def _declared(console: Console, evidence: Evidence) -> None:
         table.add_row(
             printable(row.device),
             printable(row.declared.precision),
-            _declared_rate(row.declared),
+            declared_rate(row.declared),
             with_interval(row.delivered) if row.delivered else tr("none"),
             f"{row.share.value:.2f}" if row.share else "",
             _reference(row),

@@ -260,6 +260,34 @@ def test_on_paper_nothing_is_cut_and_each_page_has_the_reports_number(
     assert sideways(page) <= 0
 
 
+def test_on_paper_no_word_of_an_answer_is_broken(
+    pages: dict[str, Path], opened: Callable[..., Opened]
+) -> None:
+    page = opened(pages["en"]).page
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": A4_INSIDE_PX, "height": 900})
+    looked_at, broken = page.evaluate(
+        """() => {
+            let words = 0
+            const broken = []
+            for (const it of document.querySelectorAll('.answers .card, td.answer, th.answer')) {
+                const walk = document.createTreeWalker(it, NodeFilter.SHOW_TEXT)
+                while (walk.nextNode()) for (const word of walk.currentNode.data.matchAll(/[\\w.]+/g)) {
+                    const range = document.createRange()
+                    range.setStart(walk.currentNode, word.index)
+                    range.setEnd(walk.currentNode, word.index + word[0].length)
+                    words += 1
+                    if (range.getClientRects().length > 1) broken.push(word[0])
+                }
+                if (it.scrollWidth > it.clientWidth + 1) broken.push('cut: ' + it.textContent)
+            }
+            return [words, broken]
+        }"""
+    )
+    assert looked_at > 20
+    assert broken == []
+
+
 def test_the_page_is_small_enough_to_send(pages: dict[str, Path]) -> None:
     assert all(path.stat().st_size <= 1_500_000 for path in pages.values())
 

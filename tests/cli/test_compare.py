@@ -150,7 +150,9 @@ def test_what_was_compared_in_nothing_does_not_pass(made: Made, calmed: dict[str
     file = forging.write(calmed["usual"].parent, "nothing", forging.built(made, nothing))
     said = made.bench("compare", calmed["usual"], file, "--fail-if-slower", "3%")
     assert said.code == 1, said.err
-    assert "none of its figures could be compared" in one_line(said.err)
+    assert "none of its figures could be compared" in said.err
+    lost = f"fp64 on cpu could not be compared with the base: {file} has no figure: "
+    assert lost in said.err
     assert "2 has no figure" in said.out
     assert made.bench("compare", calmed["usual"], file).code == 0
 
@@ -161,14 +163,15 @@ def test_what_was_compared_in_nothing_does_not_pass(made: Made, calmed: dict[str
 def test_it_is_written_as_a_page_or_a_table_by_the_files_ending(
     made: Made, again: Path, tmp_path: Path
 ) -> None:
-    page, table = tmp_path / "compared.html", tmp_path / "compared.csv"
+    page, table = tmp_path / "compared.HTML", tmp_path / "compared.csv"
     said = made.bench("compare", made.file, again, "-o", page)
     assert said.out.endswith(f"written to {page}\n")
     text = page.read_text("utf-8")
     assert text.startswith("<!doctype html>")
     assert "<script" not in text
     assert made.bench("compare", made.file, again, "-o", table).code == 0
-    with table.open(newline="", encoding="utf-8") as file:
+    assert table.read_bytes().startswith(b"\xef\xbb\xbfbase_report")
+    with table.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert [row["precision"] for row in rows] == ["fp32", "int8"]
     assert {row["other_file"] for row in rows} == {str(again)}
@@ -195,6 +198,17 @@ def test_words_that_cannot_be_acted_on_are_refused_with_what_to_type(
     assert (said.code, said.out) == (2, "")
     for part in told:
         assert part in one_line(said.err)
+
+
+def test_what_is_compared_is_not_written_over(made: Made, again: Path, tmp_path: Path) -> None:
+    named, other = tmp_path / "own.csv", tmp_path / "other.csv"
+    named.write_bytes(again.read_bytes())
+    other.symlink_to(named)
+    for output in (named, other, "./own.csv"):
+        said = replace(made.bench, folder=tmp_path)("compare", made.file, named, "-o", output)
+        assert (said.code, said.out) == (2, "")
+        assert "a file that this command reads: give another name" in one_line(said.err)
+    assert named.read_bytes() == again.read_bytes()
 
 
 @pytest.mark.parametrize("number", [1, 51])

@@ -56,7 +56,7 @@ ARITHMETIC = {
 NO_CODES = {
     *("channels-last", "row-major", "logical-cpus", "threads-usable", "threads-affinity", "instruction-sets"),
     *("cert-authority", "valid-after", "valid-before", "ssh-ed25519", "ecdsa-sha2-nistp256"),
-    *("compute-evidence", "utf-8", "tw-ai-hardware-2024", "cores-usable", "energy-package"),
+    *("compute-evidence", "utf-8", "utf-8-sig", "tw-ai-hardware-2024", "cores-usable", "energy-package"),
     *(
         "cpu-family",
         "cpu-part",

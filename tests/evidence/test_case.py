@@ -71,7 +71,7 @@ def test_only_the_number_is_required_and_nothing_else_is_assumed(tmp_path: Path)
 
 
 def test_the_template_is_read_once_its_number_is_filled_in(tmp_path: Path) -> None:
-    assert "number: expected text" in refused(tmp_path, case.TEMPLATE)
+    assert "number: it is empty: fill it in" in refused(tmp_path, case.TEMPLATE)
     filled = case.TEMPLATE.replace('number = ""', 'number = "42"', 1)
     assert case.read(written(tmp_path, filled)) == case.read(written(tmp_path, LEAST))
 
@@ -86,6 +86,12 @@ def test_every_line_of_the_template_is_one_that_is_read(tmp_path: Path) -> None:
     found = encode(case.read(written(tmp_path, whole)))
     assert None not in [*found.values(), *found["buyer"].values(), *found["vendor"].values()]
     assert found["dataSheet"] == {"title": "title", "page": "page", "sha256": digest}
+
+
+def test_a_byte_order_mark_is_no_obstacle(tmp_path: Path) -> None:
+    path = tmp_path / "case.toml"
+    path.write_text(WHOLE, "utf-8-sig")
+    assert case.read(path).number == "115-採購-042"
 
 
 def test_the_template_says_what_is_meant_in_chinese_too() -> None:
@@ -142,7 +148,7 @@ def test_a_data_sheet_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ('number = ""', "number: expected text"),
+        ('number = ""', "number: it is empty"),
         ('number = "  "', "number: expected text"),
         ("number = 42", "number: expected text, got 42"),
         (r'number = "a\nb"', "number: expected one line"),
@@ -169,7 +175,7 @@ def test_a_number_that_is_no_line_of_text_is_refused(tmp_path: Path, line: str, 
     ("lines", "words"),
     [
         ("color = 1", "color: unknown key"),
-        ('site = ""', "site: expected text"),
+        ('site = ""', "site: it is empty"),
         (r'witness = "\u202e"', "witness: expected one line"),
         ("operator = [1]", "operator: expected text, got a list"),
         ('buyer = "A"', "buyer: expected a table"),
@@ -201,7 +207,7 @@ def test_anything_else_is_refused_by_its_key(tmp_path: Path, lines: str, words: 
 
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
-    assert "not a TOML file" in refused(tmp_path, 'number = "統一編號"'.encode("big5"))
+    assert "not UTF-8: save it as UTF-8 text" in refused(tmp_path, 'number = "統一編號"'.encode("big5"))
     assert "at most 16384 are read" in refused(tmp_path, LEAST + "#" * 16384)
     os.mkfifo(tmp_path / "pipe")
     for name, why in (("none.toml", "no such file"), ("pipe", "not a regular file"), (".", "regular file")):

@@ -51,10 +51,11 @@ def test_both_operations_run_at_each_size_in_turn(run: Runs, device: Device) -> 
 
 
 def test_every_pass_is_long_enough_for_the_clock_and_there_are_three_at_least(run: Runs) -> None:
-    # The passes' length is aimed at 8 ms by a doubling that another process may disturb: a quarter of it.
+    # The passes' length is aimed at 8 ms by a doubling that another process may cut short. The clock reads
+    # to some ten nanoseconds, so that a fortieth of that is still read to a part in ten thousand.
     for transfer in run(SMALL, LARGE):
         assert 3 <= len(transfer.passes) <= 16
-        assert min(one.ns for one in transfer.passes) > 2_000_000
+        assert min(one.ns for one in transfer.passes) > 200_000
 
 
 def test_a_pass_over_a_small_array_counts_all_its_repeats(run: Runs) -> None:

@@ -79,7 +79,9 @@ def trained() -> dict[str, object]:
     """A training checkpoint: weights, the state of AdamW after a step, and words about the run."""
     model = torch.nn.Sequential(torch.nn.Embedding(10, 8), torch.nn.Linear(8, 4), torch.nn.BatchNorm1d(4))
     optimizer = torch.optim.AdamW(model.parameters(), foreach=False)
-    model(torch.arange(6)).sum().backward()
+    # Kernels that were measured before in this process have switched gradients off.
+    with torch.enable_grad():
+        model(torch.arange(6)).sum().backward()
     optimizer.step()
     scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [3, 5])
     return {

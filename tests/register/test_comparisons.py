@@ -13,6 +13,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from bench.cli.compare import _failures
 from bench.evidence.codec import encode
 from bench.measure import stats
 from bench.register import compare
@@ -264,6 +265,42 @@ def test_slower_is_what_lies_below_the_allowed_share_with_its_whole_interval() -
     found = [only(base, run(times * 1e12, 0.001)) for times in (0.90, 0.96, 0.98, 1.1)]
     assert compare.slower_than(found, 0.03) == (found[0], found[1])
     assert compare.slower_than([only(base, run(0.96e12, 0.05))], 0.03) == ()
+
+
+def failures(base: Evidence, other: Evidence) -> list[str]:
+    first, second = files(base, other, every_row=False)
+    return _failures(first, [second], 0.03)
+
+
+def test_a_figure_of_the_base_that_was_lost_or_is_another_thing_now_is_a_failure_with_its_reason() -> None:
+    whole = run()
+    int8 = replace(whole.delivered[0], row="torch_gemm/int8/mm", precision="int8")
+    measured = whole.measurements[0]
+    form = replace(measured.workload.form, precision="int8")
+    workload = replace(measured.workload, form=form)
+    whole = replace(
+        whole,
+        figures=(*whole.figures, replace(whole.figures[0], precision="int8", row=int8.row)),
+        delivered=(*whole.delivered, int8),
+        measurements=(*whole.measurements, replace(measured, workload=workload)),
+    )
+    assert failures(whole, whole) == []
+    lost = replace(whole, figures=whole.figures[:1])
+    assert failures(whole, lost) == [
+        "2.json: int8 on cpu could not be compared with the base: 2.json did not measure it."
+    ]
+    conv = replace(whole, delivered=(whole.delivered[0], replace(int8, operation="conv")))
+    (line,) = failures(whole, conv)
+    assert line.startswith("2.json: int8 on cpu could not be compared with the base: operation: ")
+    assert line.endswith(" in base.json, conv in 2.json.")
+
+
+def test_a_figure_that_the_base_has_not_is_no_failure() -> None:
+    more = run()
+    new = Figure(device="cpu", precision="int8", row=None, estimate=None, reason="accumulator-unseen")
+    without = replace(more, figures=(*more.figures, new))
+    assert failures(run(), without) == []
+    assert failures(without, run()) == []
 
 
 # ----------------------------------------------------------------------------------------- how told

@@ -24,6 +24,7 @@ import pytest
 from builders import evidence
 from forging import changed, sealed, set_at, write
 from program import Answered, Made, Program, Said, environment, one_line
+from rich.cells import cell_len
 
 from bench.evidence import envelope, keys, statement
 from bench.register import folder as files
@@ -214,19 +215,20 @@ FILTERS = {
     ("--device", "PU:1"): {"old"},
     ("--threshold", "edge-device"): {"new", "old"},
     ("--threshold", "edge-device=threshold-met"): {"new"},
-    ("--threshold", "edge"): set(),
+    ("--threshold", "Edge-Device=Threshold-Met"): {"new"},
+    ("--threshold", "training-server"): set(),
     ("--verdict", "threshold-met"): {"new"},
-    ("--verdict", "not-borne-out"): {"old"},
+    ("--verdict", "Not-Borne-Out"): {"old"},
     ("--since", "2026-02-02"): {"new"},
     ("--since", "2026-02-03"): set(),
     ("--until", "2026-02-02"): {"new", "old"},
     ("--until", "2026-02-01"): {"old"},
-    ("--assurance", "A1"): {"new"},
-    ("--case", "115-1"): {"old"},
+    ("--assurance", "a1"): {"new"},
+    ("--case", "115-a1"): {"old"},
     ("--state", "unreadable"): {"odd"},
     ("--state", "verified"): set(),
     ("--limit", "1"): {"new"},
-    ("--device", "Xeon", "--case", "115-1"): set(),
+    ("--device", "Xeon", "--case", "115-a1"): set(),
 }
 
 
@@ -238,7 +240,7 @@ def filtered(bench: Program, results: Path) -> Program:
             kind="run",
             created="2026-02-01T23:59:59Z",
             assurance="A0",
-            case="115-1",
+            case="115-A1",
             devices=(("gpu:1", "A card"),),
             answers=(("edge-device", "threshold-not-met"),),
             words=("threshold-not-met", "not-borne-out"),
@@ -272,19 +274,90 @@ def test_each_filter_takes_what_it_names(filtered: Program) -> None:
     taken = {words: {*states(filtered, *words)} for words in FILTERS}
     assert taken == FILTERS
     assert [*states(filtered)] == ["new", "old", "odd"]
-    for words in (("--verdict", "splendid"), ("--since", "yesterday"), ("--state", "odd")):
-        assert filtered("results", "list", *words).code == 2
 
 
-def test_a_terminal_shows_fifty_lines_and_says_how_many_more_there_are(bench: Program, results: Path) -> None:
-    for number in range(53):
-        write(results, f"{number:02d}", b"")
-    primed(bench, results, lambda path: Row(kind="run", report=f"report {path[:2]}", created=path[:2]))
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--verdict", "splendid"), "threshold-met"),
+        (("--state", "odd"), "untrusted"),
+        (("--since", "yesterday"), "expected YYYY-MM-DD"),
+        (("--since", "115-11-21"), "expected YYYY-MM-DD of the common era, for example 2026-11-21"),
+        (("--until", "2026-02-30"), "'2026-02-30' is no day"),
+        (("--since", "2026-02-03", "--until", "2026-02-02"), "2026-02-03 is after --until 2026-02-02"),
+        (("--threshold", "edge"), "unknown tier or item 'edge': known are training-server, "),
+        (("--threshold", "edge"), ", edge-device, "),
+        (("--threshold", "edge-device=yes"), "unknown answer 'yes': known are "),
+        (("--assurance", "A9"), "unknown level 'A9': known are A0, A1, A2, A3"),
+    ],
+)
+def test_a_word_that_no_file_can_answer_to_is_refused_with_those_that_are_known(
+    filtered: Program, words: tuple[str, ...], told: str
+) -> None:
+    for command in ("list", "export"):
+        said = filtered("results", command, *words)
+        assert (said.code, said.out) == (2, "")
+        assert told in " ".join(said.err.split())
+
+
+def test_a_tier_that_only_a_listed_file_knows_can_be_asked_for(bench: Program, results: Path) -> None:
+    write(results, "own", b"")
+    primed(bench, results, lambda _: Row(kind="run", answers=(("own-tier", "threshold-met"),)))
+    assert [*states(bench, "--threshold", "own-tier")] == ["own"]
+
+
+@pytest.mark.usefixtures("three")
+def test_what_a_refused_file_says_is_neither_shown_nor_an_answer_to_filters(bench: Program) -> None:
+    bench("results", "verify")
+    assert {*states(bench, "--assurance", "A0")} == {*states(bench, "--device", "cpu")} == {"valid"}
+    assert {*states(bench, "--threshold", "training-server")} == {"valid"}
+    assert {*states(bench, "--device", "cpu", "--state", "invalid")} == {"forged"}
+    assert {*states(bench, "--assurance", "A0", "--state", "untrusted")} == {"strange"}
+    rows = {row["file"].partition(".")[0]: row for row in listed(bench)}
+    for name in ("forged", "strange"):
+        row = rows[name]
+        assert (row["figures"], row["answers"], row["assurance"], row["assuranceSaid"]) == (
+            {},
+            [],
+            None,
+            None,
+        )
+        assert row["reason"]
+    assert rows["valid"]["figures"]
+    lines = {
+        name: line for line in bench("results", "list").out.splitlines() for name in rows if name in line
+    }
+    assert "FLOPS" in lines["valid"]
+    assert "invalid, step 6" in lines["forged"]
+    assert "figures in the file" in lines["forged"]
+    assert not re.search("[FT]LOPS|training-server| A0", lines["forged"] + lines["strange"])
+    for row in csv.DictReader(io.StringIO(bench("results", "export").out)):
+        blank = [row[name] for name in ("fp32", "int8", "answers", "assurance", "assurance_said")]
+        assert (blank == [""] * 5) == (row["state"] != "verified")
+
+
+def test_a_report_that_lies_there_twice_is_told(bench: Program, made: Made, results: Path) -> None:
+    for name, day in (("a", 1), ("b", 2)):
+        write(results, name, dated(made, day))
+    shutil.copy(results / "a.evidence.json", results / "copy.evidence.json")
+    rows = {row["file"]: row["sameReportAs"] for row in listed(bench)}
+    assert rows == {
+        "a.evidence.json": None,
+        "b.evidence.json": None,
+        "copy.evidence.json": "a.evidence.json",
+    }
+    assert "copy.evidence.json (same report as a.evidence.json)" in bench("results", "list").out
+    found = csv.DictReader(io.StringIO(bench("results", "export").out))
+    assert {row["file"]: row["same_report_as"] or None for row in found} == rows
+
+
+def on_a_terminal(bench: Program, columns: int, *words: str) -> tuple[str, str]:
+    """What the program writes on a terminal that wide, and what it says on stderr."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench", "results", "list"],
+        [sys.executable, "-m", "bench", "results", "list", *words],
         cwd=bench.folder,
-        env=environment(bench.home, COLUMNS="200", TERM="xterm"),
+        env=environment(bench.home, COLUMNS=str(columns), TERM="xterm"),
         stdin=subprocess.DEVNULL,
         stdout=theirs,
         stderr=subprocess.PIPE,
@@ -294,9 +367,43 @@ def test_a_terminal_shows_fifty_lines_and_says_how_many_more_there_are(bench: Pr
     shown = b""
     while part := _read(ours):
         shown += part
-    assert process.communicate()[1].splitlines()[0] == "3 more: --limit 53"
-    assert re.findall(r"report (\d\d)", shown.decode())[:2] == ["52", "51"]
-    assert len(re.findall(r"report \d\d", shown.decode())) == 50
+    return shown.decode(), process.communicate()[1]
+
+
+def test_a_terminal_of_80_columns_shows_a_file_in_two_lines_and_all_of_it_when_asked(
+    bench: Program, results: Path
+) -> None:
+    row = Row(
+        kind="run",
+        report="0123456789ab",
+        created="2026-02-02T23:59:59Z",
+        devices=(("cpu", "A processor"),),
+        figures=(("fp32", 1e12),),
+        answers=tuple((f"tier-{number}", "threshold-not-met") for number in range(4)),
+    )
+    for number in range(8):
+        write(results, f"{number}-{'long' * 30 * (number % 2)}", b"")
+    primed(bench, results, lambda _: row)
+    lines = on_a_terminal(bench, 80)[0].splitlines()
+    assert 8 <= len(lines) <= 16
+    assert max(map(cell_len, lines)) <= 80
+    text = "\n".join(lines)
+    assert "0123456789ab  2026-02-02  not verified  4 threshold-not-met" in text
+    assert text.count(".evidence.json") == 8 + 7
+    assert "A processor" not in text
+    wide = on_a_terminal(bench, 300, "--wide")[0]
+    assert "A processor" in wide
+    assert "1.000 TFLOPS" in wide
+
+
+def test_a_terminal_shows_fifty_lines_and_says_how_many_more_there_are(bench: Program, results: Path) -> None:
+    for number in range(53):
+        write(results, f"{number:02d}", b"")
+    primed(bench, results, lambda path: Row(kind="run", report=f"report {path[:2]}", created=path[:2]))
+    shown, told = on_a_terminal(bench, 200)
+    assert told.splitlines()[0] == "3 more: --limit 53"
+    assert re.findall(r"report (\d\d)", shown)[:2] == ["52", "51"]
+    assert len(re.findall(r"report \d\d", shown)) == 50
     assert len(re.findall(r"report \d\d", bench("results", "list").out)) == 53
 
 
@@ -348,7 +455,9 @@ def test_the_export_has_a_line_for_each_file_and_the_columns_that_its_help_names
     bench("results", "verify")
     said = bench("results", "export", "-o", "table.csv")
     assert (said.code, said.out, said.err) == (0, "", "3 of 3 file(s)\n")
-    text = (bench.folder / "table.csv").read_text("utf-8")
+    written = (bench.folder / "table.csv").read_bytes()
+    assert written.startswith(b"\xef\xbb\xbfreport,")
+    text = written.decode("utf-8-sig")
     assert bench("results", "export").out == text
     rows = {row["file"]: row for row in csv.DictReader(io.StringIO(text))}
     assert {path.name for path in three.values()} == {*rows}
@@ -365,6 +474,22 @@ def test_the_export_has_a_line_for_each_file_and_the_columns_that_its_help_names
     assert ", ".join(CSV_COLUMNS) in words
     said = bench("results", "export", "--state", "verified")
     assert said.out.count("\n") == 2
+
+
+def test_the_export_writes_over_no_evidence_and_no_file_that_it_reads(
+    bench: Program, three: dict[str, Path]
+) -> None:
+    before = three["valid"].read_bytes()
+    for output in (three["valid"], "new.Evidence.JSON", "new.verdict.json"):
+        said = bench("results", "export", "-o", output)
+        assert (said.code, said.out) == (2, "")
+        assert "a name of evidence or a verdict" in one_line(said.err)
+    assert three["valid"].read_bytes() == before
+    store = bench.folder / "nobody"
+    store.write_text("")
+    said = bench("results", "export", "--trust", "nobody", "-o", store)
+    assert said.code == 2
+    assert "a file that this command reads" in one_line(said.err)
 
 
 def test_numbers_stay_numbers_and_only_other_cells_get_an_apostrophe() -> None:

@@ -107,4 +107,4 @@ def test_brackets_and_colons_are_text(evidence: Evidence) -> None:
 
 def test_the_head_shows_taipei_beside_utc(evidence: Evidence) -> None:
     line = told(replace(evidence, created="2026-11-21T07:43:09Z")).splitlines()[1]
-    assert line == "2026-11-21 07:43:09 UTC, 2026-11-21 15:43:09 (Taipei, UTC+8)"
+    assert line == "2026-11-21 07:43:09 UTC, 2026-11-21 15:43:09 (Taipei, UTC+8), 民國115年11月21日"

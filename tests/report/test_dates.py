@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from bench.report import dates
-from bench.report.language import speaking
+from bench.report.language import LANGUAGES, speaking
 
 
 @pytest.mark.parametrize(
@@ -27,12 +27,13 @@ def test_taipei_is_eight_hours_ahead_in_summer_and_winter() -> None:
 
 def test_both_times_stand_side_by_side() -> None:
     shown = dates.both("2026-11-21T07:43:09Z")
-    assert shown == "2026-11-21 07:43:09 UTC, 2026-11-21 15:43:09 (Taipei, UTC+8)"
+    assert shown == "2026-11-21 07:43:09 UTC, 2026-11-21 15:43:09 (Taipei, UTC+8), 民國115年11月21日"
 
 
 def test_the_republics_date_is_that_of_taipei() -> None:
     created = "2025-12-31T16:30:00Z"
     assert dates.minguo(dates.local(created)) == "民國115年1月1日"
-    with speaking("zh-TW"):
-        assert "民國115年1月1日" in dates.both(created)
-        assert "2025-12-31 16:30:00" in dates.both(created)
+    for language in LANGUAGES:
+        with speaking(language):
+            assert "民國115年1月1日" in dates.both(created)
+            assert "2025-12-31 16:30:00" in dates.both(created)

@@ -5,7 +5,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from program import Made, one_line
 
+from bench.cli import report, run
+from bench.cli.verify import By
 from bench.evidence import statement
 from bench.evidence.steps import NAMES
 from bench.judge import catalog
@@ -26,7 +28,7 @@ HOSTILE = (
 )
 CHECKED = html.Checked(
     number="0123456789ab",
-    file="a.evidence.json",
+    command="bench verify a.evidence.json",
     digest="0123456789ab" + "0" * 52,
     file_digest="f" * 64,
     signers=("self SHA256:abc",),
@@ -199,7 +201,72 @@ def test_what_stands_at_the_foot_of_printed_pages_ends_no_style() -> None:
     )
 
 
+def test_a_long_case_number_is_cut_at_the_foot_and_nowhere_else(evidence: Evidence) -> None:
+    none = dict.fromkeys(field.name for field in fields(Case))
+    number = "7" * 100
+    text = page_of(replace(evidence, case=Case(**{**none, "number": number})))  # type: ignore[arg-type]
+    assert page.css_string(f"Report 0123456789ab · case {'7' * 59}…") in text
+    assert number in text_of(text)
+
+
+def test_what_the_file_says_of_itself_is_called_so(shown: str, evidence: Evidence) -> None:
+    text = text_of(shown)
+    assert f"Measured with, as the file says bench {evidence.harness.version}" in text
+    assert "The device's name is the one that the machine gives itself" in text.split("Contents")[0]
+
+
 # -------------------------------------------------------------------------------------- the command
+
+
+def test_the_page_verifies_by_what_it_was_made_by(tmp_path: Path) -> None:
+    by = By(
+        trust_file=Path("their trust"),
+        revoked=None,
+        tsa_roots=None,
+        challenge=tmp_path / "c;d.json",
+        rules="own.toml",
+        model=None,
+    )
+    assert report._command(Path("in") / "-a b.json", by) == (
+        "bench verify './-a b.json' --challenge 'c;d.json' --trust 'their trust' --rules own.toml"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rules", "options"),
+    [
+        (None, " --challenge 'an asked.json'"),
+        ("tw-ai-hardware-2024", " --challenge 'an asked.json'"),
+        ("own.toml", " --challenge 'an asked.json' --rules own.toml"),
+    ],
+)
+def test_a_run_under_a_challenge_is_verified_against_it(rules: str | None, options: str) -> None:
+    typed = run.Typed(
+        devices=("cpu",),
+        precisions=(),
+        claims=(),
+        rules=rules,
+        required=(),
+        challenge=Path("an asked.json"),
+        case=None,
+        quick=False,
+        time=None,
+        sustain=None,
+    )
+    assert run._verifying(Path("a.json"), typed) == f"bench verify a.json{options}"
+
+
+def test_a_name_with_a_command_in_it_is_quoted_wherever_a_command_is_printed(
+    made: Made, tmp_path: Path
+) -> None:
+    name = "a;touch $(owned).evidence.json"
+    (tmp_path / name).write_bytes(made.file.read_bytes())
+    (tmp_path / f"cut {name}").write_bytes(made.file.read_bytes()[:-9])
+    for file, code in ((name, 0), (f"cut {name}", 4)):
+        assert made.bench("report", tmp_path / file, "-o", tmp_path / "p.html").code == code
+        assert f"bench verify '{file}'" in text_of((tmp_path / "p.html").read_text("utf-8"))
+    said = made.bench("params", "--hosted", "A", "--claim", "params=3B", "-o", tmp_path / f"count {name}")
+    assert said.out.splitlines()[-1] == f"verify    bench verify '{tmp_path / f'count {name}'}'"
 
 
 def test_the_command_writes_the_page_and_its_chart(made: Made, tmp_path: Path) -> None:

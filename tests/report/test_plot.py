@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 from xml.etree import ElementTree
 
 import pytest
@@ -12,7 +13,7 @@ from bench.evidence import statement
 from bench.judge import catalog
 from bench.report import plot
 from bench.report.page import render
-from bench.terms import Evidence, Level, Reading, Roof, Sensor
+from bench.terms import Declaration, Evidence, Level, Provenance, Reading, Roof, Sensor
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -85,7 +86,8 @@ def test_every_colour_is_the_pages(evidence: Evidence) -> None:
 
 
 def test_the_charts_colours_are_those_of_the_pages_variables() -> None:
-    page = render("invalid.html.j2", refused={"file": "", "step": 0, "name": "", "error": "", "steps": ()})
+    refused = {"file": "", "command": "", "step": 0, "name": "", "error": "", "steps": ()}
+    page = render("invalid.html.j2", refused=refused)
     light, dark = re.findall(r":root \{([^}]*)\}", page)[:2]
     for colours, block in ((plot.COLOURS, light), (plot.DARK, dark)):
         assert {name: re.search(rf"--{name}: (#\w+);", block)[1] for name in colours} == colours  # type: ignore[index]
@@ -93,9 +95,68 @@ def test_the_charts_colours_are_those_of_the_pages_variables() -> None:
 
 def test_the_bars_say_figure_and_threshold_in_words(evidence: Evidence) -> None:
     said = words(figures(evidence) or "")
-    assert any(re.fullmatch(r"delivered: [0-9.]+ \w+ ± [0-9.]+ %", text) for text in said)
+    told = r"delivered: [0-9.]+ \w+ (± [0-9.]+ %|\([0-9.]+( \w+)? to [0-9.]+ \w+\))"
+    assert any(re.fullmatch(told, text) for text in said)
     assert "threshold of training-server: 180.0 TFLOPS" in said
     assert {"fp32", "int8"} <= set(said)
+
+
+def declaring(evidence: Evidence, provenance: Provenance) -> Evidence:
+    """The evidence with one declared rate of that origin beside its tiers."""
+    declared = Declaration(
+        precision="fp32",
+        ops_per_s=48e12,
+        density="dense",
+        engines=(),
+        source="somebody",
+        date=None,
+        provenance=provenance,
+        verified=provenance != "stated",
+        contradicted_by=None,
+        remark=None,
+    )
+    thresholds = tuple(
+        replace(row, declared=declared if row.precision == "fp32" else None)
+        for row in evidence.verdict.thresholds
+    )
+    return replace(evidence, verdict=replace(evidence.verdict, thresholds=thresholds, declared=()))
+
+
+def outlined(svg: str) -> int:
+    """How many bars of the declared figures' colour are not filled."""
+    styles = re.findall(r'style="([^"]*)"', svg)
+    return sum("stroke: var(--declared)" in style and "fill: none" in style for style in styles)
+
+
+def test_a_typed_claim_is_named_so_and_drawn_hollow(evidence: Evidence) -> None:
+    typed = figures(declaring(evidence, "stated")) or ""
+    assert "declared: 48.00 TFLOPS (typed)" in words(typed)
+    told = ElementTree.fromstring(typed).find(f"{SVG}desc")
+    assert told is not None
+    assert "declared: 48.00 TFLOPS (typed)" in str(told.text)
+    assert outlined(typed) == 1
+    sourced = figures(declaring(evidence, "V")) or ""
+    assert "declared: 48.00 TFLOPS" in words(sourced)
+    assert outlined(sourced) == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "interrupted", "words_of_it"),
+    [
+        ("quick", False, "smoke test: it decides nothing"),
+        ("default", False, "measurement"),
+        ("default", True, "measurement, interrupted"),
+    ],
+)
+def test_the_chart_alone_says_what_its_report_is_worth(
+    mode: Literal["default", "quick"], interrupted: bool, words_of_it: str, evidence: Evidence
+) -> None:
+    rules = catalog.rules(evidence.rules.name)
+    alone = replace(evidence, mode=mode, interrupted=interrupted)
+    said = words(plot.figures_file(alone, rules, "0123456789ab", "svg").decode())
+    assert words_of_it in said
+    assert f"Assurance {evidence.assurance}: " in " ".join(said)
+    assert f"Rule set {rules.id}: {rules.status}" in " ".join(said)
 
 
 def test_a_sensors_name_is_text_and_no_markup_or_mathematics(evidence: Evidence) -> None:

@@ -5,6 +5,7 @@ import io
 import os
 import pty
 import re
+import shlex
 import struct
 import subprocess
 import sys
@@ -96,8 +97,7 @@ def test_every_figure_is_printed_with_its_interval(evidence: Evidence) -> None:
         assert row.estimate is not None
         shown = text.with_interval(row.estimate)
         assert format_rate(row.estimate.value, row.estimate.unit) in shown
-        assert " ± " in shown
-        assert shown.endswith(" %")
+        assert re.search(r" ± \S+ %$| \(.+ to .+\)$", shown)
         assert shown in report
 
 
@@ -105,6 +105,51 @@ def test_the_interval_is_the_half_width_as_a_share_of_the_value(evidence: Eviden
     estimate = next(row.estimate for row in evidence.delivered if row.estimate)
     estimate = replace(estimate, value=40e12, low=39e12, high=41e12, unit="TFLOPS")
     assert text.with_interval(estimate) == "40.00 TFLOPS ± 2.5 %"
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "shown"),
+    [
+        (35.84e9, 0.0, 122.87e9, "35.84 GFLOPS (0 to 122.9 GFLOPS)"),
+        (40e9, 0.0, 80e9, "40.00 GFLOPS (0 to 80.00 GFLOPS)"),
+        (40e9, 38e9, 43e9, "40.00 GFLOPS (38.00 GFLOPS to 43.00 GFLOPS)"),
+        (40e9, 38e9, 42.3e9, "40.00 GFLOPS ± 5.4 %"),
+    ],
+)
+def test_an_interval_whose_sides_differ_is_told_by_its_ends(
+    evidence: Evidence, value: float, low: float, high: float, shown: str
+) -> None:
+    estimate = next(row.estimate for row in evidence.delivered if row.estimate)
+    estimate = replace(estimate, value=value, low=low, high=high, unit="TFLOPS")
+    assert text.with_interval(estimate) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "typed"),
+    [
+        ("a.evidence.json", "a.evidence.json"),
+        ("a b.json", "'a b.json'"),
+        ("x;reboot.json", "'x;reboot.json'"),
+        ("$(id)`id`.json", "'$(id)`id`.json'"),
+        ("it's.json", "'it'\"'\"'s.json'"),
+        ("--trust=x", "./--trust=x"),
+        ("-o a", "'./-o a'"),
+    ],
+)
+def test_a_files_name_is_typed_as_one_word_that_is_no_option(name: str, typed: str) -> None:
+    assert text.typed_name(name) == typed
+    assert shlex.split(typed)[0].removeprefix("./") == name
+
+
+def test_the_command_that_verifies_names_what_was_given_and_nothing_else() -> None:
+    given = {"--challenge": "c d.json", "--trust": None, "--rules": "-r.toml"}
+    assert (
+        text.typed_verify("a.json", given) == "bench verify a.json --challenge 'c d.json' --rules ./-r.toml"
+    )
+
+
+def test_the_mark_beside_a_figures_row_says_how_it_was_chosen(evidence: Evidence) -> None:
+    assert "of the rows that count, the one whose interval's lower end is highest" in words(told(evidence))
 
 
 def test_every_row_is_in_the_table_and_the_devices_figures_are_marked(evidence: Evidence) -> None:
@@ -402,7 +447,7 @@ def test_a_declared_rate_is_counted_in_the_precisions_unit(precision: str, shown
         contradicted_by=None,
         remark=None,
     )
-    assert text._declared_rate(declared) == shown
+    assert text.declared_rate(declared) == shown
 
 
 # ------------------------------------------------------------------------------- the verdict at the top

@@ -55,6 +55,7 @@ RULES_OWN = ("算力", "規格書")
 
 # Latin words in Chinese text: units, formats, names of programs and of methods, and what is typed.
 ALLOWED = {
+    "sustain",
     *("GFLOPS", "TFLOPS", "MFLOPS", "KFLOPS", "PFLOPS", "GOPS", "TOPS", "MOPS", "GFLOP", "GOP", "op"),
     *("GHz", "TB", "GB", "MB", "kB", "min", "ns", "ppm", "UTC", "CPU", "GPU", "NPU", "AI", "DSSE", "SHA256"),
     *("A0", "A1", "copy", "triad", "bench", "verify", "self", "int8"),
