@@ -43,7 +43,7 @@ _SUFFIXES = (".html", ".csv")
     "--fail-if-slower",
     "fail_text",
     metavar="SHARE",
-    help="Exit 1 if a figure of the base is slower by more than SHARE, or cannot be compared.",
+    help="Exit 1 for figures slower by SHARE, or lost.",
 )
 @click.option("-o", "--output", type=_FILE, help="Write the comparison to FILE.html or FILE.csv too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON on stdout.")
@@ -58,9 +58,8 @@ def compare(
 ) -> int:
     """Compare the delivered figures of runs with those of a base.
 
-    Each file is verified first. Slower, for --fail-if-slower: the whole interval of the ratio to the base's
-    figure lies below 1 - SHARE. Exit codes: 1 slower, or a figure of the base could not be compared; those of
-    `bench verify`.
+    Each file is verified first. Slower by more than SHARE: the ratio's whole interval lies below 1 - SHARE.
+    Exit codes: 1 slower; else those of `bench verify`.
     """
     from bench.report import compare as words
 

@@ -192,10 +192,12 @@ def _line(step: "Step") -> str:
 
 def _verdict_words(evidence: "Evidence | ModelEvidence", rules: "RuleSet") -> str:
     from bench.report import sentences
-    from bench.report.parameters import parameters
     from bench.terms import ModelEvidence
 
     if isinstance(evidence, ModelEvidence):
+        # Brings the terminal's library along, which takes a tenth of a second that no run needs here.
+        from bench.report.parameters import parameters
+
         counted = tr("nothing was counted") if evidence.count is None else parameters(evidence.count)
         items = (
             tr(

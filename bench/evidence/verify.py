@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from bench.evidence import envelope, statement, store, timestamp, trust, verify_model, verify_run
+from bench.evidence import envelope, statement, store, timestamp, trust, verify_run
 from bench.evidence.steps import Request, Step, Verified
 from bench.evidence.timestamp import Stamped, Unchecked
 from bench.evidence.trust import SELF
@@ -38,6 +38,9 @@ def verify(path: Path, request: Request, found: Verified) -> Iterator[Step]:
     kind = "decoded-model" if isinstance(evidence, ModelEvidence) else "decoded"
     yield Step(number=3, code=kind, values={"format": evidence.format, "created": evidence.created})
     if isinstance(evidence, ModelEvidence):
+        # The readers of models take a twentieth of a second to import, which no run needs.
+        from bench.evidence import verify_model
+
         yield from verify_model.steps(evidence, request, found)
     else:
         yield from verify_run.steps(evidence, request, found)
