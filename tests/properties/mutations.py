@@ -24,9 +24,8 @@ STRANGE = st.one_of(
     st.sampled_from([0.0, -0.0, 1e308, 5e-324, 0.05, 1.0]),
     st.text(max_size=8),
     st.sampled_from(["", "0", "1 2 3", "-1", "9" * 25, "A1", "A3", "fp32", "\x1b[2J", "\ud800", "‮"]),
-    st.just([]),
-    st.just({}),
-    st.recursive(st.just(0), lambda inner: st.lists(inner, max_size=2), max_leaves=4),
+    # Each anew: a mutant is changed further after it was drawn.
+    st.sampled_from([[], {}, [0], [0, [0]], [[[0], 0]]]).map(copy.deepcopy),
     st.integers(1, 40).map(lambda depth: json.loads("[" * depth + "]" * depth)),
 )
 
