@@ -4,7 +4,6 @@ import hashlib
 import os
 import re
 import secrets
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +16,9 @@ import click
 from bench.cli.consoles import say, stdout, tell
 from bench.cli.outcome import print_json
 from bench.errors import CannotMeasure, ChallengeRefused, EvidenceInvalid, SignatureNotTrusted, UsageError
+from bench.judge.catalog import DEFAULT_RULES
 from bench.printable import printable
+from bench.report.typed import LONGEST_PATH, typed_name
 from bench.units import parse_share
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from bench.terms import Challenge, Evidence
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_LONGEST_PATH = 4096
 
 # What catching other shares costs is told beside the one that was chosen.
 _PRICES = (0.10, 0.05, 0.01)
@@ -45,7 +45,7 @@ def challenge() -> None:
 @challenge.command()
 @click.option("--vendor", help="Who is asked. [default: anybody]")
 @click.option("--device", help="Its name, or its profile's id. [default: any]")
-@click.option("--rules", default="tw-ai-hardware-2024", show_default=True, help="An id or FILE.toml.")
+@click.option("--rules", default=DEFAULT_RULES, show_default=True, help="An id or FILE.toml.")
 @click.option("--precision", "precisions", multiple=True, help="Repeatable. [default: left open]")
 @click.option("--sustain", help="Hold each precision's best row: 600s.")
 @click.option("--expires", default="72h", show_default=True, help="Time from now.")
@@ -179,22 +179,22 @@ def _announce(posed: "Posed", key: "SigningKey", key_file: Path, output: Path, r
     from bench.workload import openings
 
     asks = posed.challenge
-    file = printable(str(output), limit=_LONGEST_PATH)
+    file = printable(str(output), limit=LONGEST_PATH)
     public = key_file.with_name(f"{key_file.name}.pub")
     named = public if public.exists() else Path("auditor.pub")
     # A name that `bench key trust` takes, and no shell reads otherwise.
     name = asks.auditor if re.fullmatch(r"\w[\w.@+-]*", asks.auditor) else "auditor"
-    own_rules = f" --rules {_word(Path(rules).name)}" if rules.endswith(".toml") else ""
+    own_rules = f" --rules {typed_name(Path(rules).name)}" if rules.endswith(".toml") else ""
     prices = ", ".join(f"{percent(share)}: {openings.count(share)}" for share in _PRICES)
     say(f"challenge {posed.number}  {file}")
     say(f"nonce     {asks.nonce}")
     say(f"expires   {asks.expires}")
     say(f"opens     {_opens(asks)}")
     say(f"prices    rows to open, by the share that is caught: {prices}")
-    say(f"vendor    needs {file} and your public key, {printable(str(named), limit=_LONGEST_PATH)}")
+    say(f"vendor    needs {file} and your public key, {printable(str(named), limit=LONGEST_PATH)}")
     say(f"          ({key.fingerprint}), and types:")
-    say(f"          bench key trust --auditor {name} {_word(named.name)}")
-    say(f"          bench run --challenge {_word(output.name)}{own_rules}")
+    say(f"          bench key trust --auditor {name} {typed_name(named.name)}")
+    say(f"          bench run --challenge {typed_name(output.name)}{own_rules}")
     say("then      bench challenge close REPORT")
     if asks.vendor is not None and asks.vendor not in _principals():
         tell(
@@ -207,11 +207,6 @@ def _principals() -> set[str]:
     from bench.evidence import trust
 
     return {name for signer in trust.read() for name in signer.principal.split(",")}
-
-
-def _word(name: str) -> str:
-    """A file's name as a shell reads it."""
-    return shlex.quote(printable(name, limit=_LONGEST_PATH))
 
 
 def _opens(asks: "Challenge") -> str:
@@ -254,7 +249,7 @@ def show(file: Path, as_json: bool) -> None:
         )
         return
     for name, words in _told(posed, untrusted, now):
-        say(f"{name:<9} {printable(words, limit=_LONGEST_PATH)}")
+        say(f"{name:<9} {printable(words, limit=LONGEST_PATH)}")
 
 
 def _checked(posed: "Posed", now: datetime) -> tuple["Posed", str | None]:

@@ -67,7 +67,7 @@ def compare(
     allowed = None if fail_text is None else _share("--fail-if-slower", fail_text)
     _refuse_number(files)
     _refuse_suffix(output)
-    require_no_evidence(output, (*files, by.trust_file, by.revoked, by.tsa_roots, by.challenge, _rules(by)))
+    require_no_evidence(output, (*files, *by.files()))
     base, *others = _compared(files, by.request(), margin, every_row=every_row)
     if allowed is not None:
         _refuse_smoke_tests((base, *others))
@@ -127,10 +127,6 @@ def _refuse_suffix(output: Path | None) -> None:
                 suffixes=", ".join(_SUFFIXES),
             )
         )
-
-
-def _rules(by: By) -> Path | None:
-    return None if by.rules is None else Path(by.rules)
 
 
 def _refuse_smoke_tests(files: "Sequence[ComparedFile]") -> None:

@@ -2,12 +2,13 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bench.cli.consoles import complain, encodable, say
-from bench.errors import NOT_MET
+from bench.errors import NOT_MET, Interrupted
 from bench.evidence.codec import encode
 from bench.evidence.envelope import report_number
 from bench.judge.catalog import ASSURANCE_LEVELS
@@ -84,3 +85,15 @@ def _met(evidence: Evidence | ModelEvidence) -> set[str]:
         return {row.item for row in evidence.verdict.items if row.answer == "met"}
     met = {row.tier for row in evidence.verdict.thresholds if row.headline == "threshold-met"}
     return met | {*ASSURANCE_LEVELS[: ASSURANCE_LEVELS.index(evidence.assurance) + 1]}
+
+
+@contextmanager
+def naming(path: Path, *, after: str) -> Iterator[None]:
+    """Whatever ends the program once evidence is written says where it lies; `after` names what was done."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"interrupted after {after}; the evidence is in {path}.") from error
+    except Exception as error:
+        error.add_note(f"The evidence is in {path}.")
+        raise

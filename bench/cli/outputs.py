@@ -31,6 +31,19 @@ def require_no_evidence(output: Path | None, inputs: Iterable[Path | None]) -> N
             )
 
 
+def require_apart(output: Path | None, model: Path | None) -> None:
+    """UsageError when evidence about a model would lie among its files under a name that could be theirs."""
+    if model is None or output is None:
+        return
+    folder = model.resolve() if model.is_dir() else model.resolve().parent
+    named = output.name.casefold().endswith(_SIGNED)
+    if _is_one(output, model) or (output.resolve().parent == folder and not named):
+        raise UsageError(
+            f"-o {output} lies beside the model's files, where it could pass for one of them. "
+            "Give a file in another folder, or one that ends in .evidence.json."
+        )
+
+
 def _is_one(output: Path, path: Path) -> bool:
     """Whether both are one file, by whatever names, links included."""
     try:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from bench.cli.consoles import say, stderr, tell
-from bench.cli.outcome import print_json, required_met, summary
+from bench.cli.outcome import naming, print_json, required_met, summary
+from bench.cli.outputs import require_apart
 from bench.errors import UsageError
+from bench.judge.catalog import DEFAULT_RULES
 from bench.report.language import tr
 
 if TYPE_CHECKING:
     from bench.terms import Model, ModelEvidence, ParameterClaim, RuleSet
 
-_RULES = "tw-ai-hardware-2024"
 _FILE = click.Path(path_type=Path)
 _LINE_EVERY_BYTES = 2 * 10**9
 
@@ -33,7 +34,7 @@ _LINE_EVERY_BYTES = 2 * 10**9
     show_default=True,
     help="SHA-256 of headers and drawn blocks, or of every byte.",
 )
-@click.option("--rules", help=f"Rule set: an id or FILE.toml. [default: {_RULES}]")
+@click.option("--rules", help=f"Rule set: an id or FILE.toml. [default: {DEFAULT_RULES}]")
 @click.option("--require", "required", multiple=True, help="Exit 1 unless this item's answer is met.")
 @click.option("-o", "--output", type=_FILE, help="Evidence file. [default: a new one in results/]")
 @click.option("--key", "key_file", type=_FILE, help="Signing key. [default: this machine's own]")
@@ -64,10 +65,10 @@ def params(
 
     claim = None if claim_text is None else parse_claim(claim_text)
     _require_subject(path, hosted, claim)
-    rule_set = catalog.rules(rules or _RULES)
+    rule_set = catalog.rules(rules or DEFAULT_RULES)
     catalog.require_known_items(rule_set, required)
     to = destination(output, "params", datetime.now(UTC))
-    _require_apart(path, output)
+    require_apart(output, path)
     to.check()
     key = keys_here.signing_key(key_file)
     nonce = secrets.token_hex(32)
@@ -75,7 +76,7 @@ def params(
     evidence = _evidence(model, hosted, claim, rule_set, nonce)
     signed = envelope.sign(statement.build(evidence), envelope.PAYLOAD_TYPE, [key])
     written = to.finish(signed, whole=True)
-    with _naming(written):
+    with naming(written, after="counting"):
         if as_json:
             print_json(summary(evidence, signed, path=written, key=key.fingerprint))
         else:
@@ -93,20 +94,6 @@ def _require_subject(path: Path | None, hosted: str | None, claim: "ParameterCla
         raise UsageError("--hosted is the service's name: 1 to 200 characters that can be printed.")
     if hosted is not None and claim is None:
         raise UsageError("of a hosted service there is a claim only: add --claim params=3B.")
-
-
-def _require_apart(path: Path | None, output: Path | None) -> None:
-    """Evidence never lands among the files that it is about: it could replace one, or pass for one."""
-    if path is None or output is None:
-        return
-    model = path.resolve()
-    folder = model if model.is_dir() else model.parent
-    named = output.name.endswith((".evidence.json", ".verdict.json"))
-    if output.resolve() == model or (output.resolve().parent == folder and not named):
-        raise UsageError(
-            f"-o {output} lies beside the model's files, where it could pass for one of them. "
-            "Give a file in another folder, or one that ends in .evidence.json."
-        )
 
 
 def _read(path: Path, nonce: str, covers: Literal["sampled", "full"], *, quiet: bool) -> "Model":
@@ -167,23 +154,13 @@ def _evidence(
     )
 
 
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Whatever ends the program once evidence is written says where it lies."""
-    try:
-        yield
-    except Exception as error:
-        error.add_note(f"The evidence is in {path}.")
-        raise
-
-
 def _print(
     evidence: "ModelEvidence", rules: "RuleSet", number: str, path: Path, key: str, own: str | None
 ) -> None:
     from bench.cli.consoles import stdout
     from bench.printable import printable
     from bench.report import parameters
-    from bench.report.text import typed_verify
+    from bench.report.typed import typed_verify
 
     parameters.report(stdout(), evidence, rules, number)
     shown = printable(str(path), limit=4096)

@@ -47,7 +47,7 @@ def report(file: Path, by: By, output: Path) -> None:
     data = store.read_limited(file)
     if result.is_result(data):
         raise UsageError(f"{file} is a signed verdict, not evidence: bench show {file} prints it.")
-    require_no_evidence(output, [file])
+    require_no_evidence(output, (file, *by.files()))
     store.check_writable(output)
     steps: list[Step] = []
     try:
@@ -81,7 +81,7 @@ def _written(found: "Verified", checked: "Checked", kind: str) -> bytes:
 
 def _command(file: Path, by: By) -> str:
     """What was gone by here as a command, by the files' names alone: its reader has them elsewhere."""
-    from bench.report.text import typed_verify
+    from bench.report.typed import typed_verify
 
     given = {
         "--challenge": by.challenge,

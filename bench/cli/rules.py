@@ -16,7 +16,7 @@ def rules(name: str | None, as_json: bool) -> None:
     """
     from bench.evidence.codec import encode
     from bench.judge import catalog
-    from bench.report import text
+    from bench.report import rules as report
 
     chosen = [catalog.rules(name)] if name else [catalog.rules(known) for known in catalog.rule_ids()]
     if as_json:
@@ -24,4 +24,4 @@ def rules(name: str | None, as_json: bool) -> None:
         return
     console = stdout()
     for rule_set in chosen:
-        text.rule_set(console, rule_set, whole=name is not None)
+        report.rule_set(console, rule_set, whole=name is not None)

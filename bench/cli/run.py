@@ -1,8 +1,7 @@
 """`bench run`: the typed words become a plan, the run is watched, and its report is printed."""
 
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,18 +10,16 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.consoles import complain, say
-from bench.cli.outcome import print_json, required_met, summary
+from bench.cli.outcome import naming, print_json, required_met, summary
 from bench.cli.signals import stoppable
-from bench.errors import Interrupted, UsageError
+from bench.errors import UsageError
+from bench.judge.catalog import DEFAULT_RULES
 from bench.report.language import tr
 
 if TYPE_CHECKING:
     from bench.evidence.challenge import Posed
     from bench.plan import Plan
     from bench.terms import Device, Envelope, Evidence
-
-
-_RULES = "tw-ai-hardware-2024"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +107,7 @@ def _seconds(option: str, text: str | None) -> float | None:
     help="A TOML file with what is stated about the visit.",
 )
 @click.option("--case-template", is_flag=True, help="Print such a file to fill in; measures nothing.")
-@click.option("--rules", help=f"Rule set: an id or FILE. [default: {_RULES}]")
+@click.option("--rules", help=f"Rule set: an id or FILE. [default: {DEFAULT_RULES}]")
 @click.option(
     "--require",
     "required",
@@ -220,7 +217,7 @@ def run(
                 hold=stop.hold,
             )
             path, evidence, signed = measuring()
-        with _naming(path):
+        with naming(path, after="measuring"):
             stop.release()
             if as_json:
                 print_json(summary(evidence, signed, path=path, key=key.fingerprint))
@@ -241,18 +238,6 @@ def _refuse_single(option: str, **given: Path | None) -> None:
     for name, value in given.items():
         if value is not None:
             raise click.UsageError(f"{name} and {option} exclude each other: {name} is for one run.")
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Whatever ends the program once evidence is written says where it lies."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        raise Interrupted(f"interrupted after measuring; the evidence is in {path}.") from error
-    except Exception as error:
-        error.add_note(f"The evidence is in {path}.")
-        raise
 
 
 def _plan(typed: Typed) -> "Plan":
@@ -293,7 +278,7 @@ def _asked_rules(posed: "Posed | None") -> str:
     from bench.judge import catalog
     from bench.printable import printable
 
-    name = _RULES if posed is None else posed.challenge.rules.name
+    name = DEFAULT_RULES if posed is None else posed.challenge.rules.name
     if name not in catalog.rule_ids():
         raise UsageError(
             f"the challenge is about rule set {printable(name)}, which is not shipped with this bench. "
@@ -316,7 +301,7 @@ def _posed(path: Path, devices: "Sequence[Device]") -> "Posed":
 def _verifying(path: Path, typed: Typed) -> str:
     """The command that verifies this run by what it went by: its challenge, and rules of one's own."""
     from bench.judge import catalog
-    from bench.report.text import typed_verify
+    from bench.report.typed import typed_verify
 
     own = typed.rules is not None and typed.rules not in catalog.rule_ids()
     return typed_verify(

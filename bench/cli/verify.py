@@ -69,6 +69,11 @@ class By:
             max_age=_age(max_age) if max_age is not None else None,
         )
 
+    def files(self) -> tuple[Path | None, ...]:
+        """Every file that is gone by."""
+        rules = None if self.rules is None else Path(self.rules)
+        return self.trust_file, self.revoked, self.tsa_roots, self.challenge, rules, self.model
+
     def refuse_what_only_verifying_needs(self, hint: str) -> None:
         for option, given in (
             ("challenge", self.challenge),

@@ -24,7 +24,7 @@ from bench.evidence.steps import (
     require_limits,
     rules_of,
 )
-from bench.parameters import conclusion, inventory, model, names
+from bench.parameters import conclusion, count, inventory, model, names
 from bench.parameters.claims import parse_claim
 from bench.printable import printable
 from bench.terms import Model, ModelEvidence, RuleSet, Scalar
@@ -43,6 +43,7 @@ def steps(evidence: ModelEvidence, request: Request, found: Verified) -> Iterato
     if request.challenge is not None:
         raise ChallengeRefused("a challenge is for a run, and this is a count of a model's parameters.")
     yield _step(5, "no-challenge")
+    _require_known_methods(evidence)
     with computable():
         _require_sound(evidence)
         concluded = conclusion.conclude(evidence.model, evidence.claim, rules)
@@ -127,6 +128,18 @@ _PARTS: dict[str, Callable[[Model], Any]] = {
     # Which files lie beside depends on whether a folder or a file in it was given.
     "other findings": lambda found: [one for one in found.findings if one.code != "other-files-beside"],
 }
+
+
+def _require_known_methods(evidence: ModelEvidence) -> None:
+    asked = [(8, evidence.verdict.method, conclusion.METHOD)]
+    if evidence.count is not None:
+        asked.insert(0, (6, evidence.count.method, count.METHOD))
+    for step, method, known in asked:
+        if method != known:
+            raise EvidenceInvalid(
+                f"method {printable(method)} is not known to this bench, which has {known}. Update bench.",
+                step=step,
+            )
 
 
 def _require_sound(evidence: ModelEvidence) -> None:

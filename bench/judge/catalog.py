@@ -31,6 +31,8 @@ from bench.terms import (
 
 KINDS: tuple[DeviceKind, ...] = get_args(DeviceKind)
 UNITS = ("TFLOPS", "TOPS")
+# What is judged by where nothing else is asked for.
+DEFAULT_RULES = "tw-ai-hardware-2024"
 ASSURANCE_LEVELS = ("A0", "A1", "A2", "A3")
 
 # What else a data sheet says; kept in the file for its readers, judged by nobody.

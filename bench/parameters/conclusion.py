@@ -13,7 +13,6 @@ from bench.terms import (
     ItemAnswer,
     ItemWord,
     Model,
-    ModelEvidence,
     ModelVerdict,
     ParameterClaim,
     RuleSet,
@@ -40,11 +39,6 @@ def conclude(model: Model | None, claim: ParameterClaim | None, rules: RuleSet) 
         findings=() if model is None or counted is None else tuple(_findings(model, counted)),
     )
     return Conclusion(count=counted, verdict=verdict, does_not_show=does_not_show(model))
-
-
-def concluded_in(evidence: ModelEvidence) -> Conclusion:
-    """The conclusion that stands in evidence."""
-    return Conclusion(count=evidence.count, verdict=evidence.verdict, does_not_show=evidence.does_not_show)
 
 
 def does_not_show(model: Model | None) -> tuple[str, ...]:

@@ -1,8 +1,6 @@
 """The report in a terminal: tables of evidence for 80 columns and more, plain when piped."""
 
 import math
-import shlex
-from collections.abc import Mapping
 
 from rich.console import Console
 from rich.table import Table
@@ -36,13 +34,8 @@ MODES = {
     ("quick", True): marked("smoke test: it decides nothing, interrupted"),
 }
 
-_SCOPES = {"system": marked("system"), "device": marked("device")}
-
 # Two texts of a case, and the words around them.
 _LONGEST_STATED = 600
-
-# The longest path that Linux takes.
-_LONGEST_PATH = 4096
 
 # An interval whose two sides differ by more than this share of the value is told by its ends.
 _UNEVEN = 0.01
@@ -97,18 +90,6 @@ def interval_words(estimate: Estimate) -> str:
 def _uneven(estimate: Estimate) -> bool:
     below, above = estimate.value - estimate.low, estimate.high - estimate.value
     return estimate.low <= 0 or abs(above - below) > _UNEVEN * estimate.value
-
-
-def typed_name(name: str) -> str:
-    """A file's name as it is typed in a command: one word for the shell, and no option."""
-    shown = printable(name, limit=_LONGEST_PATH)
-    return shlex.quote(f"./{shown}" if shown.startswith("-") else shown)
-
-
-def typed_verify(file: str, options: Mapping[str, str | None]) -> str:
-    """`bench verify FILE --challenge FILE`: the command that verifies a file, with the options given."""
-    words = (f"{name} {typed_name(value)}" for name, value in options.items() if value is not None)
-    return " ".join(["bench verify", typed_name(file), *words])
 
 
 def shape_text(shape: Shape) -> str:
@@ -408,45 +389,3 @@ def _declared(console: Console, evidence: Evidence) -> None:
         )
     console.print(table)
     console.print()
-
-
-def rule_set(console: Console, rules: RuleSet, *, whole: bool) -> None:
-    """A rule set's tiers; with `whole` its quotes, its source and the reading with its arguments."""
-    console.print(f"{rules.id} {rules.version}: {rules.title_en}", style="bold")
-    console.print(f"  {rules.title_zh}")
-    console.print("  " + tr("status: {status}", status=tr(rules.status)))
-    for tier in rules.tiers:
-        limits = tr(" or ").join(
-            f"{format_rate(limit.ops_per_s, limit.unit)} {limit.precision or tr('in the precision claimed')}"
-            for limit in tier.limits
-        )
-        tier_line = tr(
-            "{id}: {limits} ({scope}: {kinds}), {title}",
-            id=tier.id,
-            limits=limits,
-            scope=tr(_SCOPES[tier.scope]),
-            kinds=listed(tier.kinds),
-            title=tier.title_zh,
-        )
-        console.print(f"  {tier_line}", markup=False)
-        if whole:
-            console.print(f"    {tier.quote_zh}")
-    for item in rules.items:
-        limit = f"{sentences.condition(item.condition)} ≥ {sentences.number(item.parameters)}"
-        console.print("  " + tr("{id}: {limit}, {title}", id=item.id, limit=limit, title=item.title_zh))
-        if whole:
-            console.print(f"    {item.quote_zh}")
-    if not whole:
-        return
-    decided_by = tr("decided by the {which} figure", which=sentences.decided_by(rules.decided_by))
-    lines = [
-        f"{decided_by}: {rules.decided_by_quote_zh}",
-        tr("reading ({basis}): {reading}", basis=rules.reading_basis, reading=rules.reading),
-        *("  " + tr("for: {argument}", argument=argument) for argument in rules.reading_for),
-        *("  " + tr("against: {argument}", argument=argument) for argument in rules.reading_against),
-        *(tr("example: {example}", example=example) for example in rules.examples),
-        tr("source: {source}", source=rules.source),
-        tr("minimum assurance {level}; digest {digest}", level=rules.minimum_assurance, digest=rules.digest),
-    ]
-    for line in lines:
-        console.print(f"  {line}")

@@ -391,6 +391,18 @@ def test_an_index_leads_nowhere_outside_its_folder(bench: Program, tmp_path: Pat
     assert "model.safetensors.index.json" in one_line(said.err)
 
 
+def test_a_shard_that_stands_twice_is_refused(bench: Program, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    write_model(model)
+    (model / "model.safetensors.index.json").unlink()
+    first, second = sorted(model.glob("*.safetensors"))
+    second.write_bytes(first.read_bytes())
+    said = bench("params", model)
+    assert said.code == 7
+    assert "is listed 2 times" in one_line(said.err)
+    assert "each of a model's tensors is in one of its files" in said.err
+
+
 def test_hostile_words_of_a_configuration_cannot_steer_the_terminal(bench: Program, tmp_path: Path) -> None:
     model = tmp_path / "model"
     write_model(model)

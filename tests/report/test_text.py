@@ -22,7 +22,7 @@ from scripted_device import FP32, telemetry
 from bench.evidence import statement
 from bench.judge import catalog
 from bench.judge.conclusion import conclude, observed_in
-from bench.report import sentences, text
+from bench.report import sentences, text, typed
 from bench.report.language import LANGUAGES, Language, speaking
 from bench.terms import (
     Check,
@@ -125,7 +125,7 @@ def test_an_interval_whose_sides_differ_is_told_by_its_ends(
 
 
 @pytest.mark.parametrize(
-    ("name", "typed"),
+    ("name", "word"),
     [
         ("a.evidence.json", "a.evidence.json"),
         ("a b.json", "'a b.json'"),
@@ -136,15 +136,15 @@ def test_an_interval_whose_sides_differ_is_told_by_its_ends(
         ("-o a", "'./-o a'"),
     ],
 )
-def test_a_files_name_is_typed_as_one_word_that_is_no_option(name: str, typed: str) -> None:
-    assert text.typed_name(name) == typed
-    assert shlex.split(typed)[0].removeprefix("./") == name
+def test_a_files_name_is_typed_as_one_word_that_is_no_option(name: str, word: str) -> None:
+    assert typed.typed_name(name) == word
+    assert shlex.split(word)[0].removeprefix("./") == name
 
 
 def test_the_command_that_verifies_names_what_was_given_and_nothing_else() -> None:
     given = {"--challenge": "c d.json", "--trust": None, "--rules": "-r.toml"}
     assert (
-        text.typed_verify("a.json", given) == "bench verify a.json --challenge 'c d.json' --rules ./-r.toml"
+        typed.typed_verify("a.json", given) == "bench verify a.json --challenge 'c d.json' --rules ./-r.toml"
     )
 
 

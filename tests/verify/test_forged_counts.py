@@ -164,6 +164,18 @@ FORGERIES = (
         step=4,
         reason="the evidence was judged by one with digest",
     ),
+    Forgery(
+        name="another method of counting",
+        change=set_at("count", "method", to="parameters/9"),
+        step=6,
+        reason="method parameters/9 is not known to this bench, which has parameters/1. Update bench.",
+    ),
+    Forgery(
+        name="another method of judging",
+        change=set_at("verdict", "method", to="items/9"),
+        step=8,
+        reason="method items/9 is not known to this bench, which has items/1. Update bench.",
+    ),
     Forgery(name="another format", change=set_at("format", to="2"), step=3, reason='format "2" is not known'),
     Forgery(name="a short nonce", change=set_at("nonce", to="00"), step=6, reason="the nonce is not 64"),
     Forgery(name="a field too few", change=delete_at("hosted"), step=3, reason="missing keys: hosted"),

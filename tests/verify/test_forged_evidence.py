@@ -370,7 +370,10 @@ FORGERIES = (
         reason="",  # the window ends before its time, or the figures are others
     ),
     Forgery(
-        name="a sample's launches raised", change=_sample("launches", lambda n: n + 1), step=6, reason=FIGURES
+        name="a sample's launches raised",
+        change=_sample("launches", lambda n: n + 1),
+        step=6,
+        reason="",  # the figures are others, or the visits would have gone on
     ),
     Forgery(
         name="a sample without time", change=_sample("hostNs", lambda _: 0), step=6, reason="no time or no"
