@@ -21,7 +21,7 @@ from scripted_device import (
 
 from bench import plan
 from bench.cli import signals
-from bench.cli.run import _naming
+from bench.cli.outcome import naming
 from bench.cli.signals import stoppable
 from bench.devices import cpu
 from bench.errors import Interrupted
@@ -175,7 +175,10 @@ def test_a_signal_after_measuring_does_not_lose_or_mark_the_evidence(scripted: S
         path, evidence, _ = scripted.run()
         assert read(path) == evidence
         assert not evidence.interrupted
-        with pytest.raises(Interrupted, match=f"after measuring; the evidence is in {path}"), _naming(path):
+        with (
+            pytest.raises(Interrupted, match=f"after measuring; the evidence is in {path}"),
+            naming(path, after="measuring"),
+        ):
             stop.release()
 
 
@@ -196,7 +199,7 @@ def test_a_defect_goes_up_after_what_was_measured_is_saved(scripted: Scripted) -
 
 
 def test_what_fails_after_measuring_says_where_the_evidence_lies() -> None:
-    with pytest.raises(ZeroDivisionError) as raised, _naming(Path("run.evidence.json")):
+    with pytest.raises(ZeroDivisionError) as raised, naming(Path("run.evidence.json"), after="measuring"):
         raise ZeroDivisionError
     assert raised.value.__notes__ == ["The evidence is in run.evidence.json."]
 
