@@ -7,15 +7,23 @@ from bench.cli.outcome import print_json
 
 
 @click.command()
+@click.option(
+    "--ep-library",
+    "ep_libraries",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="An execution provider's library beside the installed ones; repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON on stdout.")
-def devices(as_json: bool) -> None:
+def devices(ep_libraries: tuple[str, ...], as_json: bool) -> None:
     """List what can be measured here, and why something cannot.
 
     The first word of a line is the selector for `bench run --device`.
     """
-    from bench.devices import family
+    from bench.devices import family, ort
     from bench.evidence.codec import encode
 
+    ort.name_libraries(ep_libraries)
     found = family.inventory()
     if as_json:
         print_json([encode(inventory) for inventory in found])
