@@ -51,6 +51,22 @@ _ROWS = (
 
 PRECISIONS: dict[str, Precision] = {row.name: row for row in _ROWS}
 
+# What vendors declare figures in and nothing here measures, each with the precision whose figure would be
+# comparable and whose unit it shares. "_tc" and "_mx" are matrix units' own rates, "_acc16" sums in fp16.
+DECLARED_ONLY: dict[str, str] = {
+    "fp64_tc": "fp64",
+    "fp64_mx": "fp64",
+    "fp32_mx": "fp32",
+    "fp16_acc16": "fp16",
+    "fp8_acc16": "fp8_e4m3",
+    "fp6": "fp8_e4m3",
+    "fp4": "fp8_e4m3",
+    "int16": "int8",
+    "int4": "int8",
+    "unstated": "int8",
+}
+DECLARABLE = (*PRECISIONS, *DECLARED_ONLY)
+
 
 def precision(name: str) -> Precision:
     """The precision called `name`; raises UsageError quoting the known ones."""
@@ -61,3 +77,8 @@ def precision(name: str) -> Precision:
             f"unknown precision {name!r}: known are {', '.join(PRECISIONS)}. "
             "Type for example --precision fp32."
         ) from None
+
+
+def comparable_precision(name: str) -> Precision:
+    """The measured precision that a figure declared in `name` belongs beside; KeyError unless DECLARABLE."""
+    return PRECISIONS[DECLARED_ONLY.get(name, name)]

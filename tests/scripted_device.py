@@ -27,7 +27,7 @@ from bench.terms import (
     Unavailable,
     Workload,
 )
-from bench.workload import accuracy, opcount, operands
+from bench.workload import opcount, operands
 from bench.workload.ladder import Refinement
 
 MS = 1_000_000
@@ -150,7 +150,14 @@ class ScriptedKernel:
     def unavailable(self, form: Form, device: Device) -> Unavailable | None:  # noqa: ARG002
         return None
 
-    def prepare(self, workload: Workload, *, threads: int, real: bool) -> "ScriptedPrepared":  # noqa: ARG002
+    def prepare(
+        self,
+        workload: Workload,
+        device: Device,  # noqa: ARG002
+        *,
+        threads: int,
+        real: bool,  # noqa: ARG002
+    ) -> "ScriptedPrepared":
         self.threads = threads
         reason = self.refuses(workload)
         if reason is not None:
@@ -220,7 +227,7 @@ class ScriptedPrepared:
         index, real = self._shown
         left, right = _pools(self.workload, real)
         block = left[operands.offsets(self.workload)[index] + rows] @ right[:, columns]
-        return accuracy.round_to(block.astype(np.float64), self.workload.form.out)
+        return operands.round_to(block.astype(np.float64), self.workload.form.out)
 
     def close(self) -> None:
         self.kernel.live -= 1
@@ -260,7 +267,14 @@ def row(
     refinement: Refinement | None = None,
 ) -> Row:
     chosen = workload(form, shape=ladder[0], kernel=kernel.name)
-    return Row(workload=chosen, kernel=kernel, ladder=tuple(ladder), threads=2, refinement=refinement)
+    return Row(
+        workload=chosen,
+        kernel=kernel,
+        ladder=tuple(ladder),
+        device=device(),
+        threads=2,
+        refinement=refinement,
+    )
 
 
 def schedule(**changes: int | float) -> Schedule:

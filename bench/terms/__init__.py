@@ -21,6 +21,7 @@ from bench.terms.evidence import (
 )
 from bench.terms.judgement import (
     READ_AT_SOURCE,
+    Architecture,
     BorneOut,
     Claim,
     Condition,
@@ -43,10 +44,12 @@ from bench.terms.judgement import (
     RuleSet,
     Threshold,
     ThresholdWord,
+    Through,
     Tier,
     Verdict,
 )
 from bench.terms.measurements import (
+    Admission,
     Check,
     Diagnostic,
     DiagnosticName,
@@ -57,6 +60,7 @@ from bench.terms.measurements import (
     MeterReading,
     Pair,
     Pass,
+    Placement,
     Reading,
     Sample,
     Schedule,
@@ -93,6 +97,8 @@ from bench.terms.workloads import ConvShape, Cost, Element, Form, GemmShape, Ope
 
 __all__ = [
     "READ_AT_SOURCE",
+    "Admission",
+    "Architecture",
     "BorneOut",
     "Case",
     "Challenge",
@@ -155,6 +161,7 @@ __all__ = [
     "Part",
     "Party",
     "Pass",
+    "Placement",
     "Provenance",
     "Reading",
     "Reference",
@@ -173,6 +180,7 @@ __all__ = [
     "TensorGroup",
     "Threshold",
     "ThresholdWord",
+    "Through",
     "Tier",
     "Transfer",
     "Trial",

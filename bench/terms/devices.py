@@ -6,7 +6,7 @@ from typing import Literal
 from bench.terms.checks import require
 
 Scalar = str | int | float | bool
-Family = Literal["cpu", "cuda", "ort"]
+Family = Literal["cpu", "cuda", "ort", "runner"]
 DeviceKind = Literal["cpu", "gpu", "npu", "accelerator"]
 
 

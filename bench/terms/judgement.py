@@ -60,6 +60,25 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Through:
+    """Where a row ran that went through an execution provider, and what its figure is not; for information.
+
+    `provider` is None where nobody tells, `operators` what it really ran, None where it does not show them.
+    `dispatch_ns` is what a launch of next to nothing takes. `slope` is the rate in op/s from one graph to
+    one that does twice the work, None where the work did not grow. `cpu_ratio` is the device's rate over
+    that of the processor beside it on the same bytes, or `cpu_reason` why it is not known.
+    """
+
+    provider: str | None
+    nodes: int
+    operators: tuple[str, ...] | None
+    dispatch_ns: int
+    slope: float | None
+    cpu_ratio: float | None
+    cpu_reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
     """A row's figure. `counts` is False when it may not stand for the precision; `reason` says why.
 
@@ -86,6 +105,7 @@ class Delivered:
     energy_reason: str | None
     per_second: tuple[float, ...]
     drift: Drift | None
+    through: Through | None
     counts: bool
     reason: str | None
 
@@ -124,6 +144,12 @@ Density = Literal["dense", "sparse", "unstated"]
 # M from memory, not re-read; "stated" is a figure typed with --claim: somebody's word.
 Provenance = Literal["S1", "S2", "V", "S3", "M", "stated"]
 READ_AT_SOURCE: tuple[Provenance, ...] = ("S1", "S2", "V")
+
+
+def _require_fitting(verified: bool, provenance: Provenance) -> None:
+    read = provenance in READ_AT_SOURCE
+    require(verified == read, f"verified = {verified} does not fit provenance {provenance}")
+
 
 DeclaredWord = Literal[
     "borne-out",
@@ -169,10 +195,7 @@ class Declaration:
 
     def __post_init__(self) -> None:
         require(self.ops_per_s > 0, f"a declared figure is positive, got {self.ops_per_s}")
-        read = self.provenance in READ_AT_SOURCE
-        require(
-            self.verified == read, f"verified = {self.verified} does not fit provenance {self.provenance}"
-        )
+        _require_fitting(self.verified, self.provenance)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +215,31 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """What an engine is made of, by a document: its dense multiply-adds per cycle, and its clock.
+
+    `verified` is False where nobody re-read the source.
+    """
+
+    engine: str
+    precision: str
+    macs_per_cycle: int
+    clock_hz: int
+    source: str
+    provenance: Provenance
+    verified: bool
+
+    def __post_init__(self) -> None:
+        require(self.macs_per_cycle > 0 and self.clock_hz > 0, f"an engine computes, got {self}")
+        _require_fitting(self.verified, self.provenance)
+
+    @property
+    def ops_per_s(self) -> float:
+        """MACs per cycle x clock x 2: a multiply-add is two operations."""
+        return 2.0 * self.macs_per_cycle * self.clock_hz
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceShare:
     """A reference as a share of the declared figure at hand: the range that an honest device reaches."""
 
@@ -203,7 +251,10 @@ class ReferenceShare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceSpec:
-    """Declared figures of one device (profiles/devices). `names` are the exact names it reports."""
+    """Declared figures of one device (profiles/devices). `names` are the exact names it reports.
+
+    `architecture` has at most one row for an engine and precision.
+    """
 
     id: str
     name: str
@@ -211,6 +262,7 @@ class DeviceSpec:
     names: tuple[str, ...]
     declared: tuple[Declaration, ...]
     references: tuple[Reference, ...]
+    architecture: tuple[Architecture, ...]
     note: str
     digest: str
 

@@ -87,12 +87,52 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Nanoseconds of one launch, as the row is measured and under another condition, in turn."""
+
+    usual_ns: int
+    other_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where one node of the graph that counts was put, as ONNX Runtime says it."""
+
+    node: str
+    operator: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What admits a figure through an execution provider, beside the checks that every row passes.
+
+    `graph` is the SHA-256 of the ONNX file that was measured. `placements` are its heavy nodes', none where
+    nobody tells (an external runner). `fused` are the operators that the provider really runs, None where it
+    compiles them into one. `dispatch_ns` are launches of a graph that is next to nothing. `depth_pairs` are
+    launches of a graph that holds `times` as many layers, and of one of twice as many again; `cpu_pairs` of
+    the graph itself on the device, and of the same bytes on the CPU's provider; `cpu_reason` says why there
+    are none.
+    """
+
+    graph: str
+    placements: tuple[Placement, ...]
+    fused: tuple[str, ...] | None
+    dispatch_ns: tuple[int, ...]
+    times: int
+    depth_pairs: tuple[Pair, ...]
+    cpu_pairs: tuple[Pair, ...]
+    cpu_reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """Everything one row brought: every sample in order, and why the loop ended.
 
     `before` checks the outputs before timing, `probe` is the untimed probe of the arithmetic, `timed`
     checks outputs of timed launches. `held` is the one long window of a row that was held under load
-    (--sustain). A row that could not be measured has no visits, and `findings` says why.
+    (--sustain). A row that could not be measured has no visits, and `findings` says why. `admission` is there
+    for a row that ran through an execution provider or a runner, once its checks are passed.
     """
 
     workload: Workload
@@ -100,6 +140,7 @@ class Measurement:
     tried: tuple[Trial, ...]
     before: Check | None
     probe: Check | None
+    admission: Admission | None
     visits: tuple[Visit, ...]
     held: Visit | None
     timed: Check | None
@@ -164,14 +205,6 @@ class Transfer:
 
 
 DiagnosticName = Literal["zeros", "cold-caches", "one-thread", "placement", "other-pool"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """Nanoseconds of one launch, as the row is measured and under the diagnostic's condition, in turn."""
-
-    usual_ns: int
-    other_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

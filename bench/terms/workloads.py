@@ -11,21 +11,32 @@ Operation = Literal["gemm", "conv"]
 Element = Literal["f64", "f32", "bf16", "f16", "s32", "s8", "u8"]
 
 
+# A launch runs `depth` layers, one on the output of the other and each with weights of its own, on
+# `streams` inputs at the same time. Deep graphs are what NPUs are built for: a single layer shows dispatch.
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GemmShape:
-    """C (m, n) = A (m, k) times B (k, n)."""
+    """C (m, n) = A (m, k) times B (k, n). A deep one is square: each layer's C is the next one's A."""
 
     m: int
     n: int
     k: int
+    depth: int = 1
+    streams: int = 1
 
     def __post_init__(self) -> None:
-        require(min(self.m, self.n, self.k) > 0, f"a GEMM shape is positive, got {self}")
+        sizes = (self.m, self.n, self.k, self.depth, self.streams)
+        require(min(sizes) > 0, f"a GEMM shape is positive, got {self}")
+        require(self.depth == 1 or self.n == self.k, f"layers on one another have n = k, got {self}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvShape:
-    """Stride 1, dilation 1, one group; `kernel` and `padding` hold for both axes."""
+    """Stride 1, dilation 1, one group; `kernel` and `padding` hold for both axes.
+
+    A deep one keeps the image's size and channels from layer to layer.
+    """
 
     batch: int
     channels: int
@@ -34,10 +45,15 @@ class ConvShape:
     width: int
     kernel: int
     padding: int
+    depth: int = 1
+    streams: int = 1
 
     def __post_init__(self) -> None:
-        require(min(self.batch, self.channels, self.filters, self.kernel) > 0 <= self.padding, f"got {self}")
+        sizes = (self.batch, self.channels, self.filters, self.kernel, self.depth, self.streams)
+        require(min(sizes) > 0 <= self.padding, f"got {self}")
         require(min(self.out_height, self.out_width) > 0, f"the image is smaller than the kernel: {self}")
+        kept = self.channels == self.filters and 2 * self.padding == self.kernel - 1
+        require(self.depth == 1 or kept, f"layers on one another keep the image and its channels, got {self}")
 
     @property
     def out_height(self) -> int:
@@ -70,6 +86,11 @@ class Form:
     @property
     def requantised(self) -> bool:
         return self.out in ("s8", "u8")
+
+    @property
+    def chains(self) -> bool:
+        """Whether one layer's output is what the next one takes."""
+        return self.a == self.out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,23 +12,27 @@ import numpy as np
 
 from bench.precision import precision
 from bench.terms import Check, ConvShape, Element, Form, GemmShape, Workload
-from bench.workload import operands
+from bench.workload import deep, operands
 from bench.workload.opcount import implicit_gemm, reduction
 
 PPM = 1e6
-# Arithmetics that are named for what they are, and are no mistake of anybody's.
-ACCUMULATOR_UNSEEN = "int8-accumulator-unseen"
+# An arithmetic that is named for what it is, and is no mistake of anybody's.
 SATURATING = "int8-saturating"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A block of outputs of one launch: rows x columns of the implicit GEMM, and its operands' offset."""
+    """A block of outputs of one launch: rows x columns of the implicit GEMM, and its operands' offset.
+
+    The first operand of each stream, as it lies in memory, begins at its element `rotation`; what stands
+    before that follows at the end.
+    """
 
     offset: int
     real: bool
     rows: tuple[int, ...]
     columns: tuple[int, ...]
+    rotation: int = 0
 
 
 def choose_place(
@@ -36,9 +40,15 @@ def choose_place(
 ) -> Place:
     """A size x 2*size block at places chosen by the nonce, its rows and columns spread over the output.
 
-    No row or column comes twice where the output has that many, so that none is counted twice.
+    No row or column comes twice where the output has that many, so that none is counted twice. Of a deep
+    convolution all rows lie in one image: the right output needs the whole of it.
     """
     height, width = implicit_gemm(workload.shape)
+    first = 0
+    if operands.is_deep(workload) and isinstance(workload.shape, ConvShape):
+        images = workload.shape.streams * workload.shape.batch
+        height //= images
+        first = operands.random_below(workload, f"{purpose}/image", index, (images,))[0] * height
     row_steps, column_steps = max(1, height // size), max(1, width // (2 * size))
     row, column, row_step, column_step = operands.random_below(
         workload, purpose, index, (height, width, row_steps, column_steps)
@@ -46,24 +56,9 @@ def choose_place(
     return Place(
         offset=offset,
         real=real,
-        rows=tuple((row + i * (row_step + 1)) % height for i in range(size)),
+        rows=tuple(first + (row + i * (row_step + 1)) % height for i in range(size)),
         columns=tuple((column + i * (column_step + 1)) % width for i in range(2 * size)),
     )
-
-
-def round_to(values: np.ndarray, element: Element) -> np.ndarray:
-    """float64 values rounded once, to nearest even, to what `element` can hold; still float64."""
-    if element == "f32":
-        return np.asarray(values.astype(np.float32), dtype=np.float64)
-    if element == "f16":
-        return values.astype(np.float16).astype(np.float64)
-    if element == "bf16":
-        # bf16 is the upper half of a float32. The operands and exact sums here have at most 24
-        # significant bits, so that passing through float32 does not round twice.
-        bits = values.astype(np.float32).view(np.uint32)
-        bits = bits + 0x7FFF + ((bits >> 16) & 1)
-        return np.asarray((bits & np.uint32(0xFFFF0000)).view(np.float32), dtype=np.float64)
-    return values
 
 
 # Elements of the first operand's pool at broadcast (rows, columns), as float64.
@@ -72,13 +67,12 @@ _Take = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def _first_operand(workload: Workload, place: Place) -> np.ndarray:
     """Rows of the implicit GEMM's left matrix, (rows, K), zero where a convolution meets padding."""
-    draw = operands.draw(workload, "a", real=place.real)
-    key = operands.workload_key(workload, real=place.real)
 
     def take(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        return operands.elements(draw, key, 0, rows, columns)
+        return operands.values(workload, "a", rows, columns, real=place.real)
 
-    return _gathered(workload, np.array(place.rows, dtype=np.int64), np.int64(place.offset), take)
+    rows, offset = np.array(place.rows, dtype=np.int64), np.int64(place.offset)
+    return _gathered(workload, rows, offset, take, rotation=place.rotation)
 
 
 def first_rows(workload: Workload, rows: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -100,13 +94,23 @@ def first_rows(workload: Workload, rows: np.ndarray, offsets: np.ndarray) -> np.
 
 
 def _gathered(
-    workload: Workload, row_numbers: np.ndarray, offset: np.ndarray | np.int64, take: _Take
+    workload: Workload,
+    row_numbers: np.ndarray,
+    offset: np.ndarray | np.int64,
+    take: _Take,
+    *,
+    rotation: int = 0,
 ) -> np.ndarray:
     """The left matrix's rows, their elements taken from the pool at its rows moved by `offset`."""
     shape = workload.shape
     rows = row_numbers.reshape(-1, 1)
+    own = implicit_gemm(shape)[0] // shape.streams
+    offset = offset + operands.stream_offset(rows // own)
+    rows = rows % own
     if isinstance(shape, GemmShape):
-        return take(rows + offset, np.arange(shape.k, dtype=np.int64).reshape(1, -1))
+        columns = np.arange(shape.k, dtype=np.int64).reshape(1, -1)
+        row, column = deep.rotated(workload, rows, columns, rotation)
+        return take(row + offset, column)
     taps = np.arange(reduction(shape), dtype=np.int64).reshape(1, -1)
     channel, tap = taps // shape.kernel**2, taps % shape.kernel**2
     y = rows // shape.out_width % shape.out_height + tap // shape.kernel - shape.padding
@@ -119,30 +123,34 @@ def _gathered(
         pool_row, pool_column = (image * shape.height + y) * shape.width + x, channel + 0 * x
     else:
         pool_row, pool_column = (image * shape.channels + channel) * shape.height + y, x
+    pool_row, pool_column = deep.rotated(workload, pool_row, pool_column, rotation)
     return np.where(inside, take(pool_row + offset, pool_column), 0.0)
 
 
 def _second_operand(workload: Workload, place: Place) -> np.ndarray:
     """Columns of the implicit GEMM's right matrix, (K, columns)."""
-    draw = operands.draw(workload, "b", real=place.real)
-    key = operands.workload_key(workload, real=place.real)
     columns = np.array(place.columns, dtype=np.int64).reshape(1, -1)
     k = np.arange(reduction(workload.shape), dtype=np.int64).reshape(-1, 1)
     if isinstance(workload.shape, ConvShape):
-        return operands.elements(draw, key, 1, columns, k)
-    return operands.elements(draw, key, 1, k, columns)
+        return operands.values(workload, "b", columns, k, real=place.real)
+    return operands.values(workload, "b", k, columns, real=place.real)
 
 
 def expected(workload: Workload, place: Place) -> np.ndarray:
     """The right outputs at `place`, (rows, columns) in float64.
 
     Exact operands: the exact sum, rounded once to the output's type or quantised to its codes. Real
-    operands: the sum of the operands as rounded to their type, not rounded further.
+    operands: the sum of the operands as rounded to their type, not rounded further. A deep graph: the same
+    from layer to layer, codes quantised after each.
     """
+    if operands.is_deep(workload):
+        return deep.outputs(workload, place.offset, place.rows, place.rotation)[:, list(place.columns)]
     left, right = _first_operand(workload, place), _second_operand(workload, place)
     form = workload.form
     if place.real:
-        return _real_product(round_to(left, form.a), round_to(right, form.b), exact=form.out == "f64")
+        return _real_product(
+            operands.round_to(left, form.a), operands.round_to(right, form.b), exact=form.out == "f64"
+        )
     return outputs_of(workload, np.einsum("rk,kc->rc", left, right))
 
 
@@ -153,10 +161,12 @@ def outputs_of(workload: Workload, sums: np.ndarray) -> np.ndarray:
     """
     form = workload.form
     if form.requantised:
-        zero_point, low, high = (128, 0, 255) if form.out == "u8" else (0, -128, 127)
-        codes = np.rint(sums / 2.0 ** operands.requantising_shift(workload)) + zero_point
-        return np.asarray(np.clip(codes, low, high))
-    return round_to(sums, form.out)
+        return deep.codes(sums, operands.requantising_shifts(workload)[0]) + zero_point(form.out)
+    return operands.round_to(sums, form.out)
+
+
+def zero_point(element: Element) -> int:
+    return 128 if element == "u8" else 0
 
 
 def _real_product(left: np.ndarray, right: np.ndarray, *, exact: bool) -> np.ndarray:
@@ -245,7 +255,7 @@ def tally(workload: Workload, outputs: Outputs) -> Tally:
             launches=1,
             real_compared=right.size,
             squared_error=float(np.sum((got - right) ** 2)),
-            squared_value=float(np.sum(right**2)),
+            squared_value=float(np.sum((right - zero_point(workload.form.out)) ** 2)),
         )
     near = (np.abs(got - right) == 1) if workload.form.requantised else np.zeros(right.shape, dtype=bool)
     return Tally(
@@ -263,6 +273,11 @@ OFF_BY_ONE_SHARE = 0.05
 def exact(check: Check) -> bool:
     """Whether the outputs on exact operands were right; none compared is not right."""
     return check.compared > 0 and check.wrong == 0 and check.off_by_one <= OFF_BY_ONE_SHARE * check.compared
+
+
+def right(workload: Workload, check: Check) -> bool:
+    """Whether a check's outputs were right: exact ones exact, those of a deep graph within its error."""
+    return exact(check) and (not operands.is_deep(workload) or real_error_fits(workload, check))
 
 
 # Relative RMS error in ppm of a product of real operands (uniform, zero mean, K = 1024) by the type
@@ -288,25 +303,36 @@ _NAMES: tuple[tuple[float, str], ...] = (
 )
 
 
-def band(form: Form, k: int, compared: int) -> tuple[float, float]:
+# The codes of a deep graph: a layer may round OFF_BY_ONE_SHARE of its outputs to the code beside the right
+# one, of which about 20 make the least spread (operands.requantising_shifts gives 15 to 30).
+_CODES = PPM * math.sqrt(OFF_BY_ONE_SHARE) / 15
+
+
+def band(form: Form, k: int, compared: int, *, depth: int = 1) -> tuple[float, float]:
     """The errors, in ppm, that honest arithmetic of this form shows over `compared` outputs.
 
     An RMS over n outputs scatters by 1/sqrt(2n), so each end gives way by four times that. Errors of
-    an unrounded sum grow at most like sqrt(K / 1024); below K = 1024 they may be that much smaller.
+    an unrounded sum grow at most like sqrt(K / 1024); below K = 1024 they may be that much smaller. Each of
+    `depth` layers adds its own errors, which do not know of one another: they grow like sqrt(depth).
     """
-    low, high = _BANDS[form.out]
+    low, high = (0.0, _CODES) if form.requantised else _BANDS[form.out]
     if form.a != form.out:
         low = 0.0  # narrow operands with a wide output: products are exact, only sums round
     slack = 4 / math.sqrt(2 * compared)
     growth = math.sqrt(k / 1024) if form.out in ("f64", "f32") else 1.0
-    return low * min(1.0, growth) / (1 + slack), high * max(1.0, growth) * (1 + slack)
+    layers = math.sqrt(depth)
+    return low * min(1.0, growth) / (1 + slack), high * max(1.0, growth) * layers * (1 + slack)
 
 
 def real_error_fits(workload: Workload, check: Check) -> bool:
-    """Whether timed real-valued outputs (some there must be) err no more than the asked arithmetic does."""
+    """Whether timed outputs that are compared by their error (some there must be) err no more than the asked
+    arithmetic does.
+    """
     if check.real_error_ppm is None:
         return False
-    return check.real_error_ppm <= band(workload.form, reduction(workload.shape), check.real_compared)[1]
+    shape = workload.shape
+    most = band(workload.form, reduction(shape), check.real_compared, depth=shape.depth)[1]
+    return check.real_error_ppm <= most
 
 
 def fast_algorithm(workload: Workload, check: Check) -> bool:
@@ -318,9 +344,8 @@ def fast_algorithm(workload: Workload, check: Check) -> bool:
 def name_arithmetic(workload: Workload, check: Check) -> str:
     """Name what a probe's outputs show: the precision asked for, or what they point to instead.
 
-    `workload` is the probe's, on real or same-sign operands. Integers: exact int32 sums beyond fp32's
-    exact range show integer arithmetic. An output that is quantised to 8 bits shows its codes only,
-    and the accumulator stays unseen.
+    `workload` is the probe's, on real, same-sign or cancelling operands. Integers: exact int32 sums beyond
+    fp32's exact range show integer arithmetic.
     """
     asked = workload.precision
     if precision(asked).kind == "integer":
@@ -336,8 +361,7 @@ def name_arithmetic(workload: Workload, check: Check) -> str:
 
 
 def _name_integer(workload: Workload, check: Check) -> str:
-    if not exact(check):
-        return "unknown" if workload.form.requantised else "floating-point"
-    if workload.form.requantised:
-        return ACCUMULATOR_UNSEEN
+    # What cancels leaves no tie to round, and no code to be off by: here every output is exact, or is not.
+    if check.compared == 0 or check.wrong or check.off_by_one:
+        return "floating-point"
     return SATURATING if workload.form.operand_set == "int8-saturating" else workload.precision

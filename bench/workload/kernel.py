@@ -4,12 +4,15 @@ A kernel file in kernels/ defines `KERNEL`, a value with these attributes and me
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from bench.terms import Device, Family, Form, Operation, Transfer, Unavailable, Workload
+from bench.terms import Device, Family, Form, Operation, Placement, Transfer, Unavailable, Workload
 
+# ONNX Runtime's own execution provider, for processors.
+CPU_PROVIDER = "CPUExecutionProvider"
 # The code of a form that is for other devices: it is no row of this one's.
 NOT_APPLICABLE = "not-applicable"
 
@@ -56,6 +59,25 @@ class HostTimed:
         return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """What a provider says of a graph: its digest, its heavy nodes' places, the operators that really run."""
+
+    graph: str
+    placements: tuple[Placement, ...]
+    fused: tuple[str, ...] | None
+
+
+class ThroughProvider(Protocol):
+    """What a kernel has besides where its graphs run through an execution provider or a runner."""
+
+    def examine(self, workload: Workload, device: Device, *, threads: int) -> Examined:
+        """Raises NotAdmitted for a graph that the provider would not run as it says."""
+
+    def prepare_on_cpu(self, workload: Workload, *, threads: int) -> Prepared:
+        """The same bytes on ONNX Runtime's own provider for processors."""
+
+
 class Kernel(Protocol):
     """One timed microkernel: an operation by one route of one backend, in one or more forms."""
 
@@ -82,7 +104,7 @@ class Kernel(Protocol):
         verifies, with other packages on another machine, finds the same rows.
         """
 
-    def prepare(self, workload: Workload, *, threads: int, real: bool) -> Prepared:
+    def prepare(self, workload: Workload, device: Device, *, threads: int, real: bool) -> Prepared:
         """Put the operands of bench.workload.operands in place, the real-valued ones if `real`.
 
         Raises CannotMeasure with the backend's own words where it refuses.

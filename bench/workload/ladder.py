@@ -20,21 +20,31 @@ from bench.workload.operands import OPERAND_SETS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refinement:
-    """How the surroundings of a shape are tried: a tuple of factors for each round.
+    """How the surroundings of a shape are tried: the dimensions that are scaled together, and a tuple of
+    factors for each round.
 
-    Dimensions above `multiple` stay multiples of it; the sum of an output never exceeds `k_max` products.
+    Dimensions above `multiple` stay multiples of it; the sum of an output never exceeds `k_max` products,
+    nor a dimension what `most` says of it. Climbing ends after `idle_rungs` in a row that brought nothing
+    (None: all rungs are tried).
     """
 
+    dimensions: tuple[tuple[str, ...], ...]
     rounds: tuple[tuple[float, ...], ...]
     multiple: int
     k_max: int
+    most: tuple[tuple[str, int], ...] = ()
+    idle_rungs: int | None = None
 
     def neighbours(self, shape: Shape, number: int) -> tuple[Shape, ...]:
         """The shapes of round `number` (from 1) around `shape`, each once, in the order they are tried."""
         factors = self.rounds[number - 1]
-        found = (self._scaled(shape, names, f) for names in _dimensions(shape) for f in factors)
-        fitting = (s for s in found if s is not None and opcount.reduction(s) <= self.k_max)
+        found = (self._scaled(shape, names, f) for names in self.dimensions for f in factors)
+        fitting = (s for s in found if s is not None and self._fits(s))
         return tuple(s for s in dict.fromkeys(fitting) if s != shape)
+
+    def _fits(self, shape: Shape) -> bool:
+        within = all(getattr(shape, name) <= most for name, most in self.most)
+        return within and opcount.reduction(shape) <= self.k_max
 
     def _scaled(self, shape: Shape, names: tuple[str, ...], factor: float) -> Shape | None:
         """`shape` with the dimensions called `names` scaled together; None for one that cannot be."""
@@ -52,8 +62,8 @@ class Refinement:
         return scaled // self.multiple * self.multiple
 
 
-# A batch and an image have no blocks that they should fill.
-_COUNTED_SINGLY = ("batch", "height", "width")
+# A batch, an image and layers have no blocks that they should fill.
+_COUNTED_SINGLY = ("batch", "height", "width", "depth", "streams")
 
 
 # What a challenge moves. Of an image its height alone: another width fills vectors and tiles otherwise
@@ -64,16 +74,13 @@ _MOVED: dict[type, tuple[str, ...]] = {
 }
 
 
-def _dimensions(shape: Shape) -> tuple[tuple[str, ...], ...]:
-    """What is varied: m, n and k alone; of a convolution the batch, both channel counts, the square image."""
-    if isinstance(shape, GemmShape):
-        return ("m",), ("n",), ("k",)
-    return ("batch",), ("channels",), ("filters",), ("height", "width")
+# A runner's board is climbed as any accelerator behind a provider is.
+_LADDERS: dict[Family, str] = {"runner": "ort"}
 
 
 @cache
 def _bytes(family: Family) -> bytes | None:
-    file = resources.files("bench.profiles") / "ladders" / f"{family}.toml"
+    file = resources.files("bench.profiles") / "ladders" / f"{_LADDERS.get(family, family)}.toml"
     return file.read_bytes() if file.is_file() else None
 
 
@@ -124,6 +131,10 @@ def _moved(shape: Shape, family: Family, key: tuple[int, int], index: int) -> Sh
         step = 1 if name in _COUNTED_SINGLY else multiple
         choices = int(sizes[name] * share) // step + 1
         sizes[name] -= (int(word[0]) * choices >> 32) * step
+    if shape.depth > 1:
+        # Layers on one another take what they give.
+        taken, given = ("k", "n") if isinstance(shape, GemmShape) else ("channels", "filters")
+        sizes[given] = sizes[taken]
     return type(shape)(**sizes)
 
 
@@ -136,14 +147,19 @@ def rungs(
     """
     most = OPERAND_SETS[form.operand_set].k_max
     shapes = ladder(operation, family, quick=quick, nonce=nonce)
-    return tuple(sorted((s for s in shapes if opcount.reduction(s) <= most), key=opcount.ops))
+    fitting = (s for s in shapes if opcount.reduction(s) <= most and (s.depth == 1 or form.chains))
+    return tuple(sorted(fitting, key=opcount.ops))
 
 
-def refinement(form: Form, family: Family, *, quick: bool) -> Refinement:
+def refinement(operation: Operation, form: Form, family: Family, *, quick: bool) -> Refinement:
     """How a form's best shape is varied; a quick run varies nothing."""
     profile = _profile(family)["refinement"]
+    most = dict(profile.get("most", {})) | ({} if form.chains else {"depth": 1})
     return Refinement(
+        dimensions=tuple(tuple(names) for names in profile[operation]),
         rounds=() if quick else tuple(tuple(factors) for factors in profile["rounds"]),
         multiple=profile["multiple"],
         k_max=OPERAND_SETS[form.operand_set].k_max,
+        most=tuple(sorted(most.items())),
+        idle_rungs=profile.get("idle_rungs"),
     )

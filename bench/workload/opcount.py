@@ -21,23 +21,30 @@ def taps(size: int, kernel: int, padding: int) -> int:
 
 
 def ops(shape: Shape) -> int:
-    """Operations of one launch: 2mnk for a GEMM, the direct algorithm's for a convolution."""
+    """Operations of one launch: 2mnk for a GEMM, the direct algorithm's for a convolution.
+
+    Those of every layer and of every stream.
+    """
+    layers = shape.depth * shape.streams
     if isinstance(shape, GemmShape):
-        return 2 * shape.m * shape.n * shape.k
+        return 2 * shape.m * shape.n * shape.k * layers
     rows = taps(shape.height, shape.kernel, shape.padding)
     columns = taps(shape.width, shape.kernel, shape.padding)
-    return 2 * shape.batch * shape.channels * shape.filters * rows * columns
+    return 2 * shape.batch * shape.channels * shape.filters * rows * columns * layers
 
 
 def elements(shape: Shape) -> tuple[int, int, int]:
-    """Elements of the first operand, the second operand and the output."""
+    """Elements of the first operand, the second operand and the output: all streams, all layers' weights.
+
+    What passes from layer to layer need not leave the device, and is not counted.
+    """
     if isinstance(shape, GemmShape):
-        return shape.m * shape.k, shape.k * shape.n, shape.m * shape.n
-    return (
-        shape.batch * shape.channels * shape.height * shape.width,
-        shape.filters * shape.channels * shape.kernel**2,
-        shape.batch * shape.filters * shape.out_height * shape.out_width,
-    )
+        first, second, output = shape.m * shape.k, shape.k * shape.n, shape.m * shape.n
+    else:
+        first = shape.batch * shape.channels * shape.height * shape.width
+        second = shape.filters * shape.channels * shape.kernel**2
+        output = shape.batch * shape.filters * shape.out_height * shape.out_width
+    return first * shape.streams, second * shape.depth, output * shape.streams
 
 
 def cost(shape: Shape, form: Form) -> Cost:
@@ -47,15 +54,16 @@ def cost(shape: Shape, form: Form) -> Cost:
 
 
 def reduction(shape: Shape) -> int:
-    """Products summed in one output element: K of the (implicit) GEMM."""
+    """Products summed in one output element of a layer: K of the (implicit) GEMM."""
     return shape.k if isinstance(shape, GemmShape) else shape.channels * shape.kernel**2
 
 
 def implicit_gemm(shape: Shape) -> tuple[int, int]:
     """Rows and columns of the output seen as a matrix.
 
-    A convolution's row is one output position (image, y, x) in that order, its column one filter.
+    A convolution's row is one output position (image, y, x) in that order, its column one filter. The
+    streams' rows follow one another.
     """
     if isinstance(shape, ConvShape):
-        return shape.batch * shape.out_height * shape.out_width, shape.filters
-    return shape.m, shape.n
+        return shape.streams * shape.batch * shape.out_height * shape.out_width, shape.filters
+    return shape.streams * shape.m, shape.n

@@ -11,14 +11,15 @@ and the lane column % lanes of the four output words: 8 lanes of 16 bits (low ha
 """
 
 import hashlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from bench.terms import Element, GemmShape, Workload
+from bench.terms import ConvShape, Element, GemmShape, Shape, Workload
 from bench.workload import opcount
 
 # numpy's ndarray or torch's Tensor, int64: only operators that both have are used on it.
@@ -34,6 +35,7 @@ _BLOCK = 1 << 14
 # a row compute the same product. Multiples of 8 rows keep the operands aligned for vector loads.
 OFFSETS = 16
 _OFFSET_STEP = 8
+_DEEP_OFFSETS = 4
 POOL_ROWS = OFFSETS * _OFFSET_STEP
 
 
@@ -112,12 +114,14 @@ class OperandSet:
 
     `a` and `b` are the values that decide (exact integers), `real` the full-mantissa values that a
     share of the timed launches uses. Integers have no second set: theirs is full range already.
+    With `cancels` the second half of every sum takes back what the first half came to, but for one product.
     """
 
     a: Integers
     b: Integers
     k_max: int
     real: Reals | None
+    cancels: bool = False
 
 
 _REAL32 = Reals(bits=24, lane_bits=32)
@@ -150,6 +154,12 @@ OPERAND_SETS: dict[str, OperandSet] = {
     # All products of one sign: their sums leave fp32's exact range, so an integer product computed
     # in floating point shows. Used by the untimed probe.
     "int8-same-sign": _set(_both(Integers(low=90, high=127)), 66311, None),
+    # The same where only an 8-bit output is seen: the sum's first half, all of one sign, leaves fp32's exact
+    # range, the second half takes it back, and what is left is one element of the first operand. An
+    # accumulator in floating point has lost its last bits on the way, and other codes come out.
+    "int8-cancelling": OperandSet(
+        a=Integers(low=90, high=126), b=Integers(low=90, high=126), k_max=66311, real=None, cancels=True
+    ),
 }
 
 # What no row runs on, and a diagnostic holds against it: operands on which nothing switches.
@@ -226,16 +236,26 @@ def elements(
 def draw(workload: Workload, which: str, *, real: bool) -> Draw:
     """How operand "a" or "b" of a workload is drawn, on the exact or the real-valued set."""
     chosen = _chosen(workload)
-    if real:
-        if chosen.real is None:
-            raise ValueError(f"{workload.row} has no real-valued operands")
+    if real and chosen.real is not None:
         return chosen.real
+    if real and not is_deep(workload):
+        raise ValueError(f"{workload.row} has no real-valued operands")
     return chosen.a if which == "a" else chosen.b
 
 
+def is_deep(workload: Workload) -> bool:
+    """Whether layers run on one another: then no operands keep every sum exact, and all launches run on
+    those whose outputs are compared by their error (integers on their full range).
+    """
+    return workload.shape.depth > 1
+
+
 def has_reals(workload: Workload) -> bool:
-    """Whether a share of the timed launches runs on real-valued operands (integers have none)."""
-    return _chosen(workload).real is not None
+    """Whether timed launches run on operands whose outputs are compared by their error.
+
+    Of a single layer a share of them, and none of integers; of a deep graph all.
+    """
+    return is_deep(workload) or _chosen(workload).real is not None
 
 
 @cache
@@ -248,19 +268,25 @@ def workload_key(workload: Workload, *, real: bool) -> tuple[int, int]:
 
 
 def pool_shape(workload: Workload, which: str) -> tuple[int, int]:
-    """Rows and columns of an operand's pool; operand "a" has POOL_ROWS rows to move in.
+    """Rows and columns of an operand's pool; operand "a" has POOL_ROWS rows to move in for each stream.
 
     GEMM: a (m, k), b (k, n). Convolution: b (filters, channels * kernel * kernel); a is the image as
     it lies in memory, (batch * height * width, channels) for channels-last, else (.., width).
     """
     shape = workload.shape
+    room = POOL_ROWS * shape.streams
     if isinstance(shape, GemmShape):
-        return (shape.m + POOL_ROWS, shape.k) if which == "a" else (shape.k, shape.n)
+        return (shape.m + room, shape.k) if which == "a" else (shape.k, shape.n)
     if which == "b":
         return shape.filters, shape.channels * shape.kernel**2
     if workload.form.layout == "channels-last":
-        return shape.batch * shape.height * shape.width + POOL_ROWS, shape.channels
-    return shape.batch * shape.channels * shape.height + POOL_ROWS, shape.width
+        return shape.batch * shape.height * shape.width + room, shape.channels
+    return shape.batch * shape.channels * shape.height + room, shape.width
+
+
+def stream_offset(stream: Array) -> Array:
+    """How many rows of the pool further than the first stream another one reads its input."""
+    return stream * POOL_ROWS
 
 
 _NUMPY_TYPES: dict[Element, type] = {
@@ -273,10 +299,26 @@ _NUMPY_TYPES: dict[Element, type] = {
 }
 
 
-def pool(workload: Workload, which: str, *, real: bool) -> np.ndarray:
+def round_to(values: np.ndarray, element: Element) -> np.ndarray:
+    """float64 values rounded once, to nearest even, to what `element` can hold; still float64."""
+    if element == "f32":
+        return np.asarray(values.astype(np.float32), dtype=np.float64)
+    if element == "f16":
+        return values.astype(np.float16).astype(np.float64)
+    if element == "bf16":
+        # bf16 is the upper half of a float32. The operands and exact sums here have at most 24
+        # significant bits, so that passing through float32 does not round twice.
+        bits = values.astype(np.float32).view(np.uint32)
+        bits = bits + 0x7FFF + ((bits >> 16) & 1)
+        return np.asarray((bits & np.uint32(0xFFFF0000)).view(np.float32), dtype=np.float64)
+    return values
+
+
+def pool(workload: Workload, which: str, *, real: bool, layer: int = 0) -> np.ndarray:
     """An operand's pool as numpy holds it: u8 with zero point 128; bf16 as float32, not yet rounded.
 
-    Real values are rounded to the element's type on assignment, to nearest even.
+    Real values are rounded to the element's type on assignment, to nearest even. Operand "b" is the weight
+    of a `layer` (from 0).
     """
     element = workload.form.a if which == "a" else workload.form.b
     values = draw(workload, which, real=real)
@@ -284,16 +326,77 @@ def pool(workload: Workload, which: str, *, real: bool) -> np.ndarray:
         assert isinstance(values, Integers)
         values = Integers(low=values.low + 128, high=values.high + 128, lane_bits=values.lane_bits)
     out: np.ndarray = np.empty(pool_shape(workload, which), dtype=_NUMPY_TYPES[element])
-    fill(out, values, workload_key(workload, real=real), 0 if which == "a" else 1)
+    fill(out, values, workload_key(workload, real=real), 0 if which == "a" else 1 + layer)
+    if which == "b" and isinstance(values, Reals) and is_deep(workload):
+        # Powers of two: nothing is rounded a second time.
+        out *= 2.0 ** -real_shifts(workload)[layer]
+    if _chosen(workload).cancels:
+        _let_cancel(workload, which, out)
     return out
 
 
+def _let_cancel(workload: Workload, which: str, out: np.ndarray) -> None:
+    """Make the pool one whose sums cancel: what `values` says of single elements."""
+    shape = workload.shape
+    if which == "a" and isinstance(shape, GemmShape):
+        out[:, shape.k // 2 :] = out[:, : shape.k // 2]
+    elif which == "a":
+        assert isinstance(shape, ConvShape)
+        first = offsets(workload)[0]
+        image = out[first : first + shape.channels * shape.height].reshape(shape.channels, -1)
+        image[shape.channels // 2 :] = image[: shape.channels // 2]
+    else:
+        # Seen as (K, columns), of a convolution too.
+        matrix = out if isinstance(shape, GemmShape) else out.T
+        half = opcount.reduction(shape) // 2
+        matrix[half:] = -matrix[:half]
+        column = np.arange(matrix.shape[1])
+        matrix[half + _left_over(workload, column), column] += 1
+
+
+def _left_over(workload: Workload, columns: np.ndarray) -> np.ndarray:
+    """For each output column the product of the first half (from 0) that is not taken back in full."""
+    return random_series(workload, "left-over", columns, opcount.reduction(workload.shape) // 2)
+
+
+def values(
+    workload: Workload, which: str, rows: np.ndarray, columns: np.ndarray, *, real: bool
+) -> np.ndarray:
+    """Single elements of a pool (of "b" the first layer's) at broadcast (rows, columns), as float64.
+
+    Codes without their zero point; real values as drawn, not yet rounded to the element's type.
+    """
+    drawn = draw(workload, which, real=real)
+    key_ = workload_key(workload, real=real)
+    matrix = 0 if which == "a" else 1
+    if not _chosen(workload).cancels:
+        return elements(drawn, key_, matrix, rows, columns)
+    shape = workload.shape
+    half = opcount.reduction(shape) // 2
+    if which == "a" and isinstance(shape, GemmShape):
+        return elements(drawn, key_, matrix, rows, columns % half)
+    if which == "a":
+        assert isinstance(shape, ConvShape)
+        # The one image, which begins where the first launch reads it.
+        first, height = offsets(workload)[0], shape.height
+        return elements(drawn, key_, matrix, (rows - first) % (shape.channels // 2 * height) + first, columns)
+    k, column = (rows, columns) if isinstance(shape, GemmShape) else (columns, rows)
+    at = (k % half, column) if isinstance(shape, GemmShape) else (column, k % half)
+    sign = np.where(k < half, 1.0, -1.0)
+    left_over = k == half + _left_over(workload, np.asarray(column).reshape(-1)).reshape(np.shape(column))
+    return np.asarray(elements(drawn, key_, matrix, *at) * sign + left_over)
+
+
 def offsets(workload: Workload) -> tuple[int, ...]:
-    """The row offsets of operand "a" in the order the launches take them, chosen by the nonce."""
+    """The row offsets of operand "a" in the order the launches take them, chosen by the nonce.
+
+    Of a deep graph the same few come round: the right outputs of each cost as much as a launch.
+    """
     order_key = key(workload.seed, f"{workload.row}/offsets")
     zero = np.zeros(OFFSETS, dtype=np.int64)
     words = philox4x32(np.arange(OFFSETS), zero, zero, zero, order_key)[0]
-    return tuple(int(i) * _OFFSET_STEP for i in np.argsort(words, kind="stable"))
+    found = tuple(int(i) * _OFFSET_STEP for i in np.argsort(words, kind="stable"))
+    return found[:_DEEP_OFFSETS] * (OFFSETS // _DEEP_OFFSETS) if is_deep(workload) else found
 
 
 def random_below(workload: Workload, purpose: str, index: int, bounds: tuple[int, ...]) -> tuple[int, ...]:
@@ -312,15 +415,52 @@ def _random_words(workload: Workload, purpose: str, indices: np.ndarray) -> tupl
     return philox4x32(indices, zero, zero, zero, key(workload.seed, f"{workload.row}/{purpose}"))
 
 
-def requantising_shift(workload: Workload) -> int:
-    """The power of two that an 8-bit output is divided by: sums then spread about 30 codes.
+def _products(shape: Shape) -> tuple[float, ...]:
+    """By how much each layer multiplies the mean square of its input, in those of one weight: K, and less
+    where a convolution's sums meet padding.
+    """
+    if isinstance(shape, GemmShape):
+        return (float(shape.k),) * shape.depth
+    axes = (_taps_met(size, shape) for size in (shape.height, shape.width))
+    return tuple(shape.channels * rows * columns for rows, columns in zip(*axes, strict=True))
 
-    An output scale of 2^shift keeps clipping rare (127 codes are over four standard deviations) and
-    makes the scaling exact, so that only ties depend on the device.
+
+def _taps_met(size: int, shape: ConvShape) -> Iterator[float]:
+    """The same of each layer along one axis: what is weaker at the edge brings less to the next layer."""
+    squares = np.ones(size)
+    for _ in range(shape.depth):
+        sums = np.convolve(np.pad(squares, shape.padding), np.ones(shape.kernel), mode="valid")
+        yield float(sums.mean() / squares.mean())
+        squares = sums / sums.mean()
+
+
+def requantising_shifts(workload: Workload) -> tuple[int, ...]:
+    """The power of two that each layer's sums are divided by: 8-bit outputs then spread about 30 codes.
+
+    A scale of 2^shift keeps clipping rare (127 codes are over four standard deviations) and makes the
+    scaling exact, so that only ties depend on the device.
     """
     chosen = _chosen(workload)
-    deviation = (chosen.a.high * chosen.b.high / 3) * float(opcount.reduction(workload.shape)) ** 0.5
-    shift = 0
-    while deviation / 2**shift > 30:
-        shift += 1
-    return shift
+    if chosen.cancels:
+        # What is left of a sum is an element of the operand, and seen to the last bit.
+        return (0,)
+    spread, shifts = chosen.a.high / 3**0.5, []
+    for products in _products(workload.shape):
+        spread *= chosen.b.high / 3**0.5 * products**0.5
+        shift = max(0, math.ceil(math.log2(spread / 30))) if spread else 0
+        spread /= 2**shift
+        shifts.append(shift)
+    return tuple(shifts)
+
+
+def real_shifts(workload: Workload) -> tuple[int, ...]:
+    """The power of two that each layer's real weights are divided by, so that values neither grow nor fade.
+
+    Weights in [-0.5, 0.5) have a variance of 1/12, and a layer scales values by sqrt(K / 12).
+    """
+    grown, shifts = 0.0, []
+    for products in _products(workload.shape):
+        grown += math.log2(products / 12) / 2
+        shifts.append(round(grown))
+        grown -= shifts[-1]
+    return tuple(shifts)

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from bench.precision import precision
 from bench.terms import ConvShape, GemmShape, Shape, Workload
 from bench.workload import accuracy, operands
 from bench.workload.accuracy import Place
@@ -14,6 +15,9 @@ from bench.workload.accuracy import Place
 # timed sample on exact and on real-valued operands.
 BEFORE, PROBE, TIMED_EXACT, TIMED_REAL = 8, 16, 2, 3
 BEFORE_LAUNCHES = 3
+
+# The first half of such a sum comes to 4608 x 108^2 = 5.4 x 10^7, over three times what fp32 holds exactly.
+_CANCELLING_K = 9216
 
 # One timed sample in this many runs on real-valued operands, its place in each group chosen by the nonce.
 REAL_SHARE = 8
@@ -24,8 +28,11 @@ _MOST_GROUPS = 1 << 16
 def runs_on_reals(workload: Workload, visit: int, index: int) -> bool:
     """Whether the index-th measured sample of a visit (both from 0) runs on real-valued operands.
 
-    Groups begin anew with each visit, so that a visit of REAL_SHARE samples has one.
+    Groups begin anew with each visit, so that a visit of REAL_SHARE samples has one. A deep graph runs on
+    nothing else.
     """
+    if operands.is_deep(workload):
+        return True
     if not operands.has_reals(workload):
         return False
     return _real_place(workload, visit * _MOST_GROUPS + index // REAL_SHARE) == index % REAL_SHARE
@@ -39,8 +46,8 @@ def _real_place(workload: Workload, group: int) -> int:
 
 def all_on_reals(workload: Workload, lengths: Sequence[int]) -> list[list[int]]:
     """What runs_on_reals says of every sample, as 0 or 1, for visits of so many: all drawn at once."""
-    if not lengths or not operands.has_reals(workload):
-        return [[0] * length for length in lengths]
+    if not lengths or operands.is_deep(workload) or not operands.has_reals(workload):
+        return [[int(operands.is_deep(workload))] * length for length in lengths]
     numbers = [-(-length // REAL_SHARE) for length in lengths]
     groups = np.concatenate([visit * _MOST_GROUPS + np.arange(n) for visit, n in enumerate(numbers)])
     places = operands.random_series(workload, "real", groups, REAL_SHARE)
@@ -50,14 +57,20 @@ def all_on_reals(workload: Workload, lengths: Sequence[int]) -> list[list[int]]:
 
 
 def timed_place(workload: Workload, index: int, *, offset: int, real: bool) -> Place:
-    """Where the index-th timed sample's last launch is looked at."""
+    """Where the index-th timed sample's last launch is looked at.
+
+    Of a deep graph always in one place for each input: the right outputs cost as much as a launch.
+    """
     size = TIMED_REAL if real else TIMED_EXACT
-    return accuracy.choose_place(workload, "timed", index, offset=offset, real=real, size=size)
+    purpose, index = ("deep", offset) if operands.is_deep(workload) else ("timed", index)
+    return accuracy.choose_place(workload, purpose, index, offset=offset, real=real, size=size)
 
 
 def untimed_place(workload: Workload, purpose: str, index: int, *, real: bool, size: int) -> Place:
     """Where the index-th launch of a check or probe is looked at; it runs on the index-th operands."""
     offset = operands.offsets(workload)[index]
+    if operands.is_deep(workload):
+        purpose, index = "deep", offset
     return accuracy.choose_place(workload, purpose, index, offset=offset, real=real, size=size)
 
 
@@ -83,7 +96,7 @@ def before_counts(workload: Workload) -> Counts:
 
 
 def probe_counts(workload: Workload) -> Counts:
-    real = int(operands.has_reals(workload))
+    real = int(operands.has_reals(probe_workload(workload)))
     return _counts(1 - real, PROBE, real, PROBE)
 
 
@@ -94,18 +107,26 @@ def timed_counts(flags: Sequence[int]) -> Counts:
 
 
 def probe_workload(workload: Workload) -> Workload:
-    """The untimed probe's workload: K = 1024 real-valued operands, or K of 2048 and more same-sign integers.
+    """The untimed probe's workload, always of one layer: K = 1024 real-valued operands; of integers K of 2048
+    and more of one sign, or K = 9216 that cancel where the output is quantised again.
 
     256 x 256 outputs, or an 18 x 18 image whose channels give about that K.
     """
-    integer = not operands.has_reals(workload)
+    integer = precision(workload.precision).kind == "integer"
     form = workload.form
-    if integer and not form.requantised and form.operand_set == "int8":
-        form = replace(form, operand_set="int8-same-sign")
+    if integer and form.operand_set == "int8":
+        form = replace(form, operand_set="int8-cancelling" if form.requantised else "int8-same-sign")
+    k, channels = (_CANCELLING_K, _CANCELLING_K // 9) if form.requantised else (2048, 256)
+    if not integer:
+        k, channels = 1024, 112
     shape: Shape
     if workload.operation == "gemm":
-        shape = GemmShape(m=256, n=256, k=2048 if integer else 1024)
+        shape = GemmShape(m=256, n=256, k=k)
     else:
-        channels = 256 if integer else 112
         shape = ConvShape(batch=1, channels=channels, filters=64, height=18, width=18, kernel=3, padding=0)
     return replace(workload, form=form, shape=shape)
+
+
+def exact_workload(workload: Workload) -> Workload:
+    """A deep graph's single layer on exact operands: what is held against the right result with ==."""
+    return replace(workload, shape=replace(workload.shape, depth=1, streams=1))

@@ -28,7 +28,7 @@ def select(device: Device, asked: Sequence[str], *, quick: bool) -> list[Selecte
     """A device's rows in the order of the plan. `asked` are precisions; none means the default."""
     rows = []
     for kernel in offered(device):
-        for form in _forms(kernel, asked, quick=quick):
+        for form in _forms(kernel, device, asked, quick=quick):
             reason = kernel.unavailable(form, device)
             # A form for other processors is no row of this one's.
             if reason is None or reason.code != NOT_APPLICABLE:
@@ -45,11 +45,15 @@ def offered_precisions(device: Device) -> set[str]:
     return {form.precision for kernel in offered(device) for form in kernel.forms}
 
 
-def _forms(kernel: Kernel, asked: Sequence[str], *, quick: bool) -> list[Form]:
-    """The forms to run; a quick run takes the first of each precision."""
+def _forms(kernel: Kernel, device: Device, asked: Sequence[str], *, quick: bool) -> list[Form]:
+    """The forms to run; a quick run takes the first of each precision.
+
+    Behind an execution provider that is the QDQ one, which most of them take and some take alone.
+    """
     wanted = asked or (_QUICK_PRECISIONS if quick else ())
     forms = [form for form in kernel.forms if not wanted or form.precision in wanted]
     if not quick:
         return forms
-    first = {form.precision: form for form in reversed(forms)}
+    usual = forms if device.family == "cpu" else sorted(forms, key=lambda f: not f.name.startswith("QDQ"))
+    first = {form.precision: form for form in reversed(usual)}
     return [form for form in forms if first[form.precision] is form]

@@ -62,7 +62,7 @@ def test_expected_requantised_outputs_are_codes(
 ) -> None:
     row = with_form(workload(FORMS["int8"], GemmShape(m=64, n=64, k=300)), a=a, out=out)
     sums = whole_gemm(row, lambda left, right: left @ right).astype(np.int64)
-    scale = 2 ** operands.requantising_shift(row)
+    scale = 2 ** operands.requantising_shifts(row)[0]
     codes = [[round(Fraction(int(value), scale)) + zero_point for value in line] for line in sums]
     assert np.array_equal(accuracy.expected(row, everywhere(row)), np.clip(codes, low, high))
 
@@ -70,7 +70,7 @@ def test_expected_requantised_outputs_are_codes(
 def test_expected_codes_beyond_the_ends_are_clipped() -> None:
     # At K = 128 the codes' deviation is 29.7: of 262,144 sums about five pass 127 codes.
     row = with_form(workload(FORMS["int8"], GemmShape(m=512, n=512, k=128)), out="s8")
-    codes = whole_gemm(row, lambda left, right: left @ right) / 2 ** operands.requantising_shift(row)
+    codes = whole_gemm(row, lambda left, right: left @ right) / 2 ** operands.requantising_shifts(row)[0]
     assert codes.min() < -128.5
     assert codes.max() > 127.5
     expected = accuracy.expected(row, everywhere(row))
@@ -127,26 +127,26 @@ def test_rounding_to_bf16_is_torchs_on_random_values(torch: ModuleType) -> None:
     values = np.random.default_rng(1).normal(size=100_000).astype(np.float32).astype(np.float64)
     values *= 2.0 ** np.random.default_rng(2).integers(-20, 20, size=values.size)
     right = torch.from_numpy(values).to(torch.bfloat16).double().numpy()
-    assert np.array_equal(accuracy.round_to(values, "bf16"), right)
+    assert np.array_equal(operands.round_to(values, "bf16"), right)
 
 
 def test_rounding_to_bf16_takes_ties_to_even(torch: ModuleType) -> None:
     # With 8 significant bits the integers from 256 on are every second one: odd ones are ties.
     values = np.concatenate((np.arange(257.0, 512.0, 2.0), -np.arange(257.0, 512.0, 2.0)))
     right = torch.from_numpy(values).to(torch.bfloat16).double().numpy()
-    assert np.array_equal(accuracy.round_to(values, "bf16"), right)
-    assert accuracy.round_to(np.array([257.0, 259.0]), "bf16").tolist() == [256.0, 260.0]
+    assert np.array_equal(operands.round_to(values, "bf16"), right)
+    assert operands.round_to(np.array([257.0, 259.0]), "bf16").tolist() == [256.0, 260.0]
 
 
 @pytest.mark.parametrize(("element", "tie", "even"), [("f16", 2049.0, 2048.0), ("f32", 2.0**24 + 1, 2.0**24)])
 def test_rounding_takes_ties_to_even(element: Element, tie: float, even: float) -> None:
-    assert accuracy.round_to(np.array([tie, tie + 1]), element).tolist() == [even, tie + 1]
+    assert operands.round_to(np.array([tie, tie + 1]), element).tolist() == [even, tie + 1]
 
 
 @pytest.mark.parametrize("element", ["f64", "s32"])
 def test_what_an_element_holds_is_left_alone(element: Element) -> None:
     values = np.array([2.0**31 - 1, -(2.0**31), 0.0])
-    assert np.array_equal(accuracy.round_to(values, element), values)
+    assert np.array_equal(operands.round_to(values, element), values)
 
 
 # ----------------------------------------------------------------------------------------------- places
@@ -360,6 +360,6 @@ def test_lower_precision_is_wrong_on_most_exact_operands(
     name: str, out: Element, k: int, multiply: Product
 ) -> None:
     row = with_form(workload(FORMS[name], GemmShape(m=32, n=32, k=k)), out=out)
-    values = accuracy.round_to(whole_gemm(row, multiply), out)
+    values = operands.round_to(whole_gemm(row, multiply), out)
     counted = accuracy.tally(row, Outputs(place=everywhere(row), values=values))
     assert counted.wrong > 0.9 * counted.compared

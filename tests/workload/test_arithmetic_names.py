@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import other_arithmetic as other
@@ -11,7 +12,7 @@ from workload_cases import FORMS, SMALL_GEMM, workload
 from workload_references import check, everywhere, whole_gemm, with_form
 
 from bench.terms import Check, Form, GemmShape, Workload
-from bench.workload import accuracy
+from bench.workload import accuracy, operands, sampling
 from bench.workload.accuracy import Outputs
 
 # ------------------------------------------------------------------------------- naming the arithmetic
@@ -20,7 +21,7 @@ from bench.workload.accuracy import Outputs
 def probed(form: Form, multiply: Product) -> tuple[Workload, Check]:
     """The check of a real-valued probe whose product is `multiply`, on as many outputs as the real one."""
     row = workload(form, GemmShape(m=16, n=32, k=1024))
-    values = accuracy.round_to(whole_gemm(row, multiply, real=True), form.out)
+    values = operands.round_to(whole_gemm(row, multiply, real=True), form.out)
     return row, accuracy.tally(row, Outputs(place=everywhere(row, real=True), values=values)).check()
 
 
@@ -186,17 +187,72 @@ def test_the_saturating_form_keeps_its_name() -> None:
     assert named_integers(FORMS["int8-saturating"], exact_product) == "int8-saturating"
 
 
-def requantised_check(**counts: int) -> tuple[Workload, Check]:
-    return with_form(workload(FORMS["int8"], SMALL_GEMM), out="s8"), check(**counts)
+def requantised_probe() -> Workload:
+    """The probe of a form with an 8-bit output, on fewer outputs."""
+    form = replace(FORMS["int8"], a="u8", out="u8")
+    probe = sampling.probe_workload(workload(form, SMALL_GEMM))
+    assert isinstance(probe.shape, GemmShape)
+    return replace(probe, shape=replace(probe.shape, m=16, n=32))
 
 
-def test_behind_a_requantised_output_the_accumulator_is_unseen() -> None:
-    row, right = requantised_check(compared=100, off_by_one=3)
-    assert accuracy.name_arithmetic(row, right) == accuracy.ACCUMULATOR_UNSEEN
+def quantised(row: Workload, sums: np.ndarray) -> Check:
+    """What is seen of these sums once they are 8-bit codes, their scale 1."""
+    values = np.clip(np.rint(sums), -128, 127) + 128
+    return accuracy.tally(row, Outputs(place=everywhere(row), values=values)).check()
 
 
-def test_wrong_requantised_outputs_are_unknown_arithmetic() -> None:
-    assert accuracy.name_arithmetic(*requantised_check(compared=100, wrong=1)) == "unknown"
+def running_in_fp32(left: np.ndarray, right: np.ndarray, *, block: int) -> np.ndarray:
+    """Sums of `block` products at a time, added to what there is: all in fp32."""
+    a, b = left.astype(np.float32), right.astype(np.float32)
+    total = np.zeros((a.shape[0], b.shape[1]), dtype=np.float32)
+    for first in range(0, a.shape[1], block):
+        total += a[:, first : first + block] @ b[first : first + block]
+    return total.astype(np.float64)
+
+
+def test_int32_sums_are_named_int8_behind_a_requantised_output() -> None:
+    row = requantised_probe()
+    assert accuracy.name_arithmetic(row, quantised(row, whole_gemm(row, exact_product))) == "int8"
+
+
+@pytest.mark.parametrize("block", [1, 4, 64, 256, 1024])
+def test_a_running_sum_in_fp32_is_seen_through_a_requantised_output(block: int) -> None:
+    row = requantised_probe()
+    sums = whole_gemm(row, partial(running_in_fp32, block=block))
+    assert accuracy.name_arithmetic(row, quantised(row, sums)) == "floating-point"
+
+
+@pytest.mark.parametrize("multiply", [other.fp32_sum, fp32_running_sum], ids=["blas", "one-by-one"])
+def test_fp32_sums_are_seen_through_a_requantised_output(multiply: Product) -> None:
+    row = requantised_probe()
+    assert accuracy.name_arithmetic(row, quantised(row, whole_gemm(row, multiply))) == "floating-point"
+
+
+def in_lanes(left: np.ndarray, right: np.ndarray, *, lanes: int) -> np.ndarray:
+    """Sums in fp32 of every `lanes`-th product, running; the lanes are added at the end."""
+    sums = [fp32_running_sum(left[:, lane::lanes], right[lane::lanes]) for lane in range(lanes)]
+    return np.asarray(np.sum(sums, axis=0))
+
+
+@pytest.mark.parametrize(("lanes", "name"), [(2, "floating-point"), (3, "floating-point"), (16, "int8")])
+def test_three_interleaved_sums_are_still_seen_and_many_are_not(lanes: int, name: str) -> None:
+    # Not caught: each of 16 lanes comes to 3.4 million only and stays exact; it takes a K 50 times as large.
+    row = requantised_probe()
+    sums = whole_gemm(row, partial(in_lanes, lanes=lanes))
+    assert accuracy.name_arithmetic(row, quantised(row, sums)) == name
+
+
+def test_zero_mean_integers_could_not_tell_behind_a_requantised_output() -> None:
+    # This is why the probe's sums cancel: those of the timed operands stay exact in fp32.
+    row = with_form(workload(FORMS["int8"], GemmShape(m=16, n=32, k=2048)), out="s8")
+    exact, floating = (whole_gemm(row, multiply) for multiply in (exact_product, other.fp32_sum))
+    assert np.array_equal(exact, floating)
+
+
+@pytest.mark.parametrize("counts", [{"wrong": 1}, {"off_by_one": 1}])
+def test_a_single_wrong_code_of_the_probe_is_named_floating_point(counts: dict[str, int]) -> None:
+    row = requantised_probe()
+    assert accuracy.name_arithmetic(row, check(compared=100, **counts)) == "floating-point"
 
 
 def test_integers_of_which_none_was_compared_are_not_named_int8() -> None:

@@ -1,6 +1,6 @@
 """Operation counts against counting one by one."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import product
 
 import pytest
@@ -17,12 +17,15 @@ def counted_taps(size: int, kernel: int, padding: int) -> int:
 
 
 def counted_ops(shape: Shape) -> int:
-    """Two for every multiply-add of the textbook loops whose operands are stored."""
+    """Two for every multiply-add of the textbook loops whose operands are stored, in every layer of every
+    stream.
+    """
+    layers = (shape.depth, shape.streams)
     if isinstance(shape, GemmShape):
-        return sum(2 for _ in product(range(shape.m), range(shape.n), range(shape.k)))
-    axes = (shape.batch, shape.filters, shape.out_height, shape.out_width, shape.channels)
+        return sum(2 for _ in product(*map(range, (*layers, shape.m, shape.n, shape.k))))
+    axes = (*layers, shape.batch, shape.filters, shape.out_height, shape.out_width, shape.channels)
     total = 0
-    for _, _, y, x, _, r, s in product(*map(range, (*axes, shape.kernel, shape.kernel))):
+    for _, _, _, _, y, x, _, r, s in product(*map(range, (*axes, shape.kernel, shape.kernel))):
         row, column = y + r - shape.padding, x + s - shape.padding
         if 0 <= row < shape.height and 0 <= column < shape.width:
             total += 2
@@ -43,6 +46,9 @@ SHAPES = (
     GemmShape(m=1, n=1, k=1),
     GemmShape(m=3, n=4, k=5),
     GemmShape(m=7, n=2, k=11),
+    GemmShape(m=3, n=5, k=5, depth=4),
+    GemmShape(m=3, n=4, k=5, streams=3),
+    GemmShape(m=3, n=5, k=5, depth=2, streams=4),
     conv(5, 4, kernel=1, padding=0),
     conv(5, 4, kernel=3, padding=0),
     conv(6, 6, kernel=3, padding=1),
@@ -53,6 +59,9 @@ SHAPES = (
     conv(1, 3, kernel=5, padding=2),
     conv(3, 2, kernel=3, padding=4),
     conv(2, 3, kernel=1, padding=2),
+    replace(conv(5, 4, kernel=3, padding=0), streams=3),
+    replace(conv(5, 4, kernel=3, padding=1), filters=3, depth=3),
+    replace(conv(4, 4, kernel=1, padding=0), filters=3, depth=2, streams=2),
 )
 
 
@@ -126,6 +135,23 @@ def test_bytes_of_a_convolution_leave_its_padding_out() -> None:
     shape = ConvShape(batch=2, channels=3, filters=5, height=4, width=6, kernel=3, padding=1)
     image, weights, output = 2 * 3 * 4 * 6, 5 * 3 * 9, 2 * 5 * 4 * 6
     assert opcount.cost(shape, FORMS["fp32"]).bytes == 4 * (image + weights + output)
+
+
+def test_bytes_are_those_of_all_inputs_outputs_and_layers_weights() -> None:
+    shape = GemmShape(m=2, n=5, k=5, depth=3, streams=4)
+    assert opcount.cost(shape, FORMS["fp32"]).bytes == 4 * (4 * 2 * 5 + 3 * 5 * 5 + 4 * 2 * 5)
+    image = ConvShape(
+        batch=2, channels=3, filters=3, height=4, width=6, kernel=3, padding=1, depth=2, streams=3
+    )
+    activation = 3 * 2 * 3 * 4 * 6
+    assert opcount.cost(image, FORMS["fp32"]).bytes == 4 * (activation + 2 * 3 * 3 * 9 + activation)
+
+
+def test_the_rows_of_streams_follow_one_another() -> None:
+    assert opcount.implicit_gemm(GemmShape(m=2, n=5, k=5, depth=3, streams=4)) == (8, 5)
+    shape = replace(conv(5, 4, kernel=3, padding=0), streams=3)
+    assert opcount.implicit_gemm(shape) == (3 * 2 * 3 * 2, 2)
+    assert opcount.reduction(shape) == 27
 
 
 def test_a_quantised_output_counts_one_byte_an_element() -> None:

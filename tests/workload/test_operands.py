@@ -141,7 +141,7 @@ def test_a_matrix_is_the_corner_of_every_larger_one(draw: Draw) -> None:
 
 
 @pytest.mark.parametrize("which", ["a", "b"])
-@pytest.mark.parametrize("name", OPERAND_SETS)
+@pytest.mark.parametrize("name", [name for name, chosen in OPERAND_SETS.items() if not chosen.cancels])
 def test_a_pool_holds_the_drawn_values(name: str, which: str) -> None:
     row = gemm_of(name, k=33)
     draw = operands.draw(row, which, real=False)
@@ -251,7 +251,7 @@ def test_random_below_depends_on_purpose_and_index(gemm: Workload) -> None:
 def unclipped_codes(name: str, k: int) -> np.ndarray:
     chosen = OPERAND_SETS[name]
     sums = filled(chosen.a, 200, k) @ filled(chosen.b, k, 200, matrix=1)
-    return sums / 2.0 ** operands.requantising_shift(gemm_of(name, k=k))
+    return sums / 2.0 ** operands.requantising_shifts(gemm_of(name, k=k))[0]
 
 
 # 72 is a 3x3 filter over 8 channels; 4608 one over 512, the largest of the ladder.

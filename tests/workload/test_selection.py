@@ -1,12 +1,12 @@
 """Which rows a run has, and at which shapes: the devices' facts and what was asked decide, nothing else."""
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
-from bench.terms import Device, Fact, Family
+from bench.terms import ConvShape, Device, Fact, Family, GemmShape, Shape
 from bench.workload import ladder, opcount, registry, selection
 from bench.workload.operands import OPERAND_SETS
 
@@ -56,8 +56,8 @@ def test_a_smoke_test_takes_one_form_of_each_kernel_and_precision() -> None:
 
 
 def test_a_family_without_kernels_has_no_rows() -> None:
-    assert selection.select(device(None, family="ort"), (), quick=False) == []
-    assert selection.offered_precisions(device(None, family="ort")) == set()
+    assert selection.select(device(None, family="cuda"), (), quick=False) == []
+    assert selection.offered_precisions(device(None, family="cuda")) == set()
 
 
 # ------------------------------------------------------------------------------------------ the ladder
@@ -78,6 +78,89 @@ def test_every_form_of_a_processor_has_rungs_where_its_operands_stay_exact(quick
             assert rungs
             assert max(map(opcount.reduction, rungs)) <= OPERAND_SETS[form.operand_set].k_max
             assert list(rungs) == sorted(rungs, key=opcount.ops)
+
+
+# ------------------------------------------------------------------------- the ladder behind a provider
+
+
+def behind_a_provider() -> list[tuple[Any, Any]]:
+    return [
+        (kernel, form)
+        for kernel in registry.kernels().values()
+        if "ort" in kernel.families
+        for form in kernel.forms
+    ]
+
+
+def stackable(shape: Shape) -> bool:
+    """Whether another layer takes what this one gives, said apart from the code under test."""
+    if isinstance(shape, GemmShape):
+        return shape.n == shape.k
+    same_size = shape.out_height == shape.height and shape.out_width == shape.width
+    return same_size and shape.channels == shape.filters
+
+
+@pytest.mark.parametrize("nonce", [None, *(f"{number:064x}" for number in range(20))])
+@pytest.mark.parametrize("quick", [False, True])
+def test_every_form_behind_a_provider_has_rungs_and_deep_ones_can_be_stacked(
+    quick: bool, nonce: str | None
+) -> None:
+    for kernel, form in behind_a_provider():
+        rungs = ladder.rungs(kernel.operation, form, "ort", quick=quick, nonce=nonce)
+        assert rungs, form
+        assert all(stackable(shape) for shape in rungs if shape.depth > 1)
+        assert max(map(opcount.reduction, rungs)) <= OPERAND_SETS[form.operand_set].k_max
+        assert list(rungs) == sorted(rungs, key=opcount.ops)
+        # A form whose outputs are wider than its inputs has single layers alone.
+        assert any(shape.depth > 1 for shape in rungs) == (form.a == form.out)
+
+
+def test_an_external_runner_climbs_the_ladder_of_the_providers() -> None:
+    for kernel, form in behind_a_provider():
+        climbed = [ladder.rungs(kernel.operation, form, f, quick=False) for f in ("ort", "runner")]
+        assert climbed[0] == climbed[1]
+    assert ladder.digest("runner") == ladder.digest("ort") != ladder.digest("cpu")
+    assert ladder.digest("ort") is not None
+
+
+def test_around_every_rung_and_around_that_shapes_stay_square_and_within_the_most() -> None:
+    for kernel, form in behind_a_provider():
+        refinement = ladder.refinement(kernel.operation, form, "ort", quick=False)
+        seen: set[Shape] = set()
+        for rung in ladder.rungs(kernel.operation, form, "ort", quick=False):
+            for first in (rung, *refinement.neighbours(rung, 1)):
+                seen |= {first, *refinement.neighbours(first, 2)}
+        assert all(stackable(shape) for shape in seen if shape.depth > 1)
+        assert max(shape.depth for shape in seen) == (32 if form.a == form.out else 1)
+        assert {shape.streams for shape in seen} == {1, 2, 4}
+        assert max(map(opcount.reduction, seen)) <= OPERAND_SETS[form.operand_set].k_max
+
+
+def test_neither_depth_nor_streams_go_beyond_the_most() -> None:
+    conv = registry.kernel("ort_conv")
+    refinement = ladder.refinement("conv", conv.forms[0], "ort", quick=False)
+    most = ConvShape(
+        batch=1, channels=64, filters=64, height=14, width=14, kernel=3, padding=1, depth=24, streams=4
+    )
+    found = {*refinement.neighbours(most, 1)}
+    assert {(shape.depth, shape.streams) for shape in found} == {(24, 4), (12, 4), (24, 2)}
+    assert max(s.depth for s in refinement.neighbours(replace(most, depth=12), 1)) == 24
+
+
+def test_a_processor_is_refined_as_before_and_climbs_its_whole_ladder() -> None:
+    form = registry.kernel("torch_gemm").forms[0]
+    for family, idle in (("cpu", None), ("ort", 2)):
+        refinement = ladder.refinement("gemm", form, family, quick=False)  # type: ignore[arg-type]
+        assert refinement.idle_rungs == idle
+        assert ladder.refinement("gemm", form, family, quick=True).rounds == ()  # type: ignore[arg-type]
+    usual = ladder.refinement("gemm", form, "cpu", quick=False)
+    assert usual.dimensions == (("m",), ("n",), ("k",))
+    found = usual.neighbours(GemmShape(m=512, n=512, k=512), 1)
+    assert [(s.m, s.n, s.k) for s in found] == [
+        (256, 512, 512), (1024, 512, 512), (512, 256, 512),
+        (512, 1024, 512), (512, 512, 256), (512, 512, 1024),
+    ]  # fmt: skip
+    assert all((shape.depth, shape.streams) == (1, 1) for shape in ladder.ladder("gemm", "cpu", quick=False))
 
 
 # ------------------------------------------------------------------------------- under a challenge
