@@ -3,6 +3,7 @@
 BenchError
 ├── UsageError            2   the words typed cannot be acted on
 ├── CannotMeasure         3   this machine or this output cannot serve the run
+│   └── NotAdmitted           a graph that a provider would not run as it says (carries the check's code)
 ├── EvidenceInvalid       4   the file is not valid evidence (carries the step that found it)
 ├── SignatureNotTrusted   5   signed, but not by a key that is trusted now
 ├── ChallengeRefused      6   replayed, expired, or not for this challenge
@@ -28,6 +29,14 @@ class UsageError(BenchError):
 
 class CannotMeasure(BenchError):
     exit_code = 3
+
+
+class NotAdmitted(CannotMeasure):
+    """A graph that an execution provider would not run as it says; `code` is the check that it failed."""
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class EvidenceInvalid(BenchError):

@@ -32,6 +32,7 @@ class PlannedRow:
     """A row to measure, or the reason why it cannot be: then it is reported, not dropped."""
 
     workload: Workload
+    device: Device
     ladder: tuple[Shape, ...]
     refinement: Refinement
     threads: int
@@ -176,7 +177,8 @@ def _row(device: Device, selected: Selected, *, quick: bool, nonce: str, moved: 
     return PlannedRow(
         workload=workload,
         ladder=shapes,
-        refinement=ladder.refinement(form, device.family, quick=quick),
+        device=device,
+        refinement=ladder.refinement(kernel.operation, form, device.family, quick=quick),
         threads=threads if isinstance(threads, int) else 1,
         unavailable=selected.unavailable,
     )

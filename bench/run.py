@@ -164,6 +164,8 @@ class Run:
         self.progress.stage("memory bandwidth")
         bandwidth = registry.bandwidth()
         for device in self.plan.devices:
+            if device.family != "cpu":
+                continue
             threads = max(row.threads for row in self.plan.rows if row.workload.device == device.selector)
             self._memory += bandwidth.run(
                 device, threads, traffic.sizes(device), self.clock, self.plan.room, _MEMORY_NS
@@ -172,6 +174,8 @@ class Run:
     def _diagnose(self) -> None:
         self.progress.stage("diagnoses")
         for device in self.plan.devices:
+            if device.family != "cpu":
+                continue
             flush = diagnostics.flusher(device, self.plan.room)
             for row in self._best():
                 if row.workload.device == device.selector:
@@ -258,6 +262,7 @@ class Run:
         row = Row(
             workload=planned.workload,
             kernel=self.look_up(planned.workload.kernel),
+            device=planned.device,
             ladder=planned.ladder,
             threads=planned.threads,
             refinement=planned.refinement,

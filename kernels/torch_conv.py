@@ -89,7 +89,14 @@ class TorchConv:
     def unavailable(self, form: Form, device: Device) -> Unavailable | None:  # noqa: ARG002
         return _torch.missing()
 
-    def prepare(self, workload: Workload, *, threads: int, real: bool) -> Prepared:
+    def prepare(
+        self,
+        workload: Workload,
+        device: Device,  # noqa: ARG002
+        *,
+        threads: int,
+        real: bool,
+    ) -> Prepared:
         with refused_by(self.backend, workload):
             return _Conv(workload, threads, (False, True) if real else (False,))
 

@@ -30,6 +30,7 @@ from bench.terms import (
 )
 from bench.units import NS_PER_S
 from bench.workload import ladder, opcount, sampling, selection
+from bench.workload.kernel import CPU_PROVIDER
 
 STEP = 6
 
@@ -72,6 +73,7 @@ def require_sound(evidence: Evidence) -> None:
         _require_phases(measurement, evidence.schedule, interrupted=evidence.interrupted)
         _require_device_clock(measurement, device)
         _require_checks(measurement)
+        _require_admission(measurement, device)
     _require_held(evidence)
     surroundings.require_sound(evidence)
 
@@ -102,6 +104,21 @@ def _require_device(device: Device) -> None:
     _require(len({*facts}) == len(facts), f"a fact about {name} stands twice")
     if device.family == "cpu":
         _require_cpu_counts(device, name)
+    if device.family == "ort":
+        _require_hardware(device, name)
+
+
+def _require_hardware(device: Device, name: str) -> None:
+    """An NPU is what ONNX Runtime called one, and its own provider has processors alone."""
+    hardware = device.fact("hardware-type")
+    _require(
+        (device.kind == "npu") == (hardware == "NPU"),
+        f"{name} is of the kind {device.kind}, and its hardware of the type {printable(str(hardware))}",
+    )
+    _require(
+        device.fact("ep") != CPU_PROVIDER or device.kind == "cpu",
+        f"{name} is of the kind {device.kind}, and {CPU_PROVIDER} runs on processors",
+    )
 
 
 def _require_cpu_counts(device: Device, name: str) -> None:
@@ -186,7 +203,7 @@ def _require_shape(measurement: Measurement, family: Family, evidence: Evidence)
     row, quick = printable(workload.row), evidence.mode == "quick"
     moved_by = None if evidence.challenge is None else evidence.nonce
     rungs = ladder.rungs(workload.operation, workload.form, family, quick=quick, nonce=moved_by)
-    refinement = ladder.refinement(workload.form, family, quick=quick)
+    refinement = ladder.refinement(workload.operation, workload.form, family, quick=quick)
     _require(
         workload.shape in (rungs if not tried else [trial.shape for trial in tried]),
         f"{row}: its shape is none that the search tried",
@@ -242,7 +259,7 @@ def _require_phases(measurement: Measurement, schedule: Schedule, *, interrupted
     if ended in _MEASURED:
         _require(_is_enough(measurement, schedule), f"{row}: its visits do not end where the rule ends them")
     if ended == "wrong-outputs":
-        checked = measurement.before is not None and measurement.probe is None
+        checked = measurement.before is not None and not measurement.visits
         _require(checked, f"{row}: a row with wrong outputs ends at its check")
 
 
@@ -397,3 +414,34 @@ def _timed_count(measurement: Measurement) -> bool:
         return got == sampling.timed_counts(flags)
     least = sampling.timed_counts(flags[:-1])
     return got.compared >= least.compared and got.real_compared >= least.real_compared
+
+
+# -------------------------------------------------------------------------------------------- admission
+
+
+def _require_admission(measurement: Measurement, device: Device) -> None:
+    """A row that was visited through a provider or a runner was admitted, and none other was."""
+    row, admission = printable(measurement.workload.row), measurement.admission
+    through = device.family in ("ort", "runner")
+    _require(admission is None or through, f"{row}: it was admitted through a provider, and ran through none")
+    if admission is None:
+        _require(not measurement.visits or not through, f"{row} was visited without being admitted")
+        return
+    times = [
+        *admission.dispatch_ns,
+        *(pair.usual_ns for pair in (*admission.depth_pairs, *admission.cpu_pairs)),
+        *(pair.other_ns for pair in (*admission.depth_pairs, *admission.cpu_pairs)),
+    ]
+    sound = (
+        re.fullmatch("[0-9a-f]{64}", admission.graph)
+        and admission.dispatch_ns
+        and admission.times > 0
+        and admission.depth_pairs
+        and min(times) > 0
+        and bool(admission.cpu_pairs) == (admission.cpu_reason is None)
+    )
+    _require(sound, f"{row}: what admits it lacks a part, or holds a time that none has")
+    # An external runner tells no places; a provider tells those of all the nodes that count.
+    placed = [each.provider for each in admission.placements]
+    expected = [] if device.family == "runner" else [device.fact("ep")] * measurement.workload.shape.depth
+    _require(placed == expected, f"{row}: its nodes are not all placed where the row says that it ran")

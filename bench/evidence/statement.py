@@ -21,8 +21,9 @@ from bench.terms import Evidence, ModelEvidence, Workload
 # 2  never released: the schedule, refined shapes with every rate, held windows, clocks, bandwidth,
 #    diagnostics, and telemetry at 10 Hz with sensors.
 # 3  never released: the challenge that the run answers, openings of outputs, the process's own inspection.
-# 4  the case: what is stated about the visit.
-FORMAT = "4"
+# 4  never released: the case, what is stated about the visit.
+# 5  shapes of several layers and streams, what admits a row through a provider or an external runner.
+FORMAT = "5"
 # The same for a count of parameters.
 # 1  files, groups of tensors, a look at their content, what is stated, the count, the rule's items.
 MODEL_FORMAT = "1"

@@ -5,11 +5,11 @@ asked for, and it was visited often enough.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 
-from bench.judge import findings
-from bench.judge.ceiling import ceiling, exceeds
+from bench.judge import admission, findings
+from bench.judge.ceiling import ceiling
 from bench.judge.energy import Consumed, energy
 from bench.judge.roofline import roof
 from bench.judge.rows import arithmetic, estimate, other_arithmetic, windows
@@ -30,11 +30,6 @@ from bench.workload import accuracy, operands
 
 # Fewer visits than this met too few states of the machine for an interval to mean much.
 LEAST_VISITS = 5
-
-
-# An 8-bit output does not show its accumulator. A rate above what the device can do in any of these shows
-# integers all the same: each holds 8-bit integers, and their products with an fp32 accumulator, exactly.
-_FLOATING = ("fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +68,6 @@ def deliver(
     rows = [
         _row(m, _device(devices, m), own, surroundings) for m, own in zip(measurements, found, strict=True)
     ]
-    rows = [
-        _admit_unseen(row, m, _device(devices, m), clock) for row, m in zip(rows, measurements, strict=True)
-    ]
     return Result(
         rows=tuple(rows),
         figures=tuple(_figures(rows)),
@@ -95,7 +87,7 @@ def _row(
     # A kernel whose output is wrong has no time.
     figure = None if failures else estimate(measurement)
     measured = arithmetic(measurement)
-    reason = failures[0] if failures else _shortfall(measurement, figure, measured)
+    reason = failures[0] if failures else _shortfall(measurement, device, figure, measured)
     rates = stats.sample_rates(measurement.counted, ops) if figure else []
     most, unknown = _ceiling(measurement, device, around.clock, workload.precision)
     above = roof(measurement.cost, most, around.memory, device.selector) if figure else None
@@ -119,6 +111,7 @@ def _row(
         energy_reason=used.reason,
         per_second=stats.rate_series(held, ops) if figure and held else (),
         drift=stats.drift(held, ops) if figure and held else None,
+        through=admission.through(measurement),
         counts=reason is None,
         reason=reason,
     )
@@ -141,7 +134,9 @@ def _energy(measurement: Measurement, telemetry: Telemetry) -> Consumed:
     return energy(windows(measurement), measurement.cost.ops * launches, telemetry)
 
 
-def _shortfall(measurement: Measurement, figure: Estimate | None, measured: str | None) -> str | None:
+def _shortfall(
+    measurement: Measurement, device: Device, figure: Estimate | None, measured: str | None
+) -> str | None:
     """Why a row without a failure still does not count, or None."""
     if measurement.ended == "refused" and measurement.findings:
         return measurement.findings[0].code
@@ -152,6 +147,9 @@ def _shortfall(measurement: Measurement, figure: Estimate | None, measured: str 
         return "not-checked"
     if _fast_algorithm(measurement):
         return "fast-algorithm"
+    reserved = admission.reservation(device)
+    if reserved is not None:
+        return reserved
     return other_arithmetic(measured, measurement.workload.precision)
 
 
@@ -161,27 +159,12 @@ def _fast_algorithm(measurement: Measurement) -> bool:
 
 
 def _checked(measurement: Measurement) -> bool:
-    """Whether outputs were compared before and during timing, on every operand set the precision has."""
-    before, timed = measurement.before, measurement.timed
-    if before is None or timed is None or not before.compared or not timed.compared:
+    """Whether outputs were compared before and during timing, on every operand set the row runs on."""
+    before, timed, workload = measurement.before, measurement.timed, measurement.workload
+    if before is None or timed is None or not before.compared:
         return False
-    return timed.real_compared > 0 or not operands.has_reals(measurement.workload)
-
-
-def _admit_unseen(row: Delivered, measurement: Measurement, device: Device, clock: Fact) -> Delivered:
-    """Let a row with an unseen accumulator count where its rate alone shows integer arithmetic.
-
-    The device's ceilings decide and not its own floating-point rates, which its owner could have slower.
-    """
-    if row.reason != "accumulator-unseen" or row.estimate is None:
-        return row
-    floating = [_ceiling(measurement, device, clock, name) for name in _FLOATING]
-    # A ceiling with a reservation may be too low, and would admit what it should not.
-    known = [most for most, reservation in floating if most is not None and reservation is None]
-    doubtful = any(reason not in (None, "no-instruction-known") for _, reason in floating)
-    if doubtful or not known or not exceeds(row.estimate.low, max(known)):
-        return row
-    return replace(row, counts=True, reason=None)
+    exact = timed.compared > 0 or operands.is_deep(workload)
+    return exact and (timed.real_compared > 0 or not operands.has_reals(workload))
 
 
 def _figures(rows: Sequence[Delivered]) -> Iterator[Figure]:

@@ -5,7 +5,7 @@ What disturbed the run is said, never corrected for. A failure leaves its row wi
 
 from collections.abc import Callable, Iterator, Sequence
 
-from bench.judge import disturbance
+from bench.judge import admission, disturbance
 from bench.judge.rows import OPERAND_RATIO, arithmetic, estimate, other_arithmetic, reals_are_slower, windows
 from bench.measure import stats
 from bench.terms import Device, Finding, Measurement, Opening, Sample, Scalar, Status, Telemetry, Visit
@@ -15,6 +15,8 @@ from bench.workload.openings import OUTPUTS_DIFFER
 
 # Two clocks over the same windows agree within this share, or one of them is not to be believed.
 _CLOCKS = 0.01
+# A runner whose latencies tell of less than this share of the time leaves something out.
+_TOLD = 0.5
 # The process cannot use more CPU time than CPUs x elapsed time, short of the ticks' granularity.
 _CPU_TIME = 1.05
 # A processor that computes is busy. Below the first share of threads x elapsed time something else kept
@@ -40,7 +42,7 @@ def of_row(measurement: Measurement, device: Device, telemetry: Telemetry) -> It
     row = measurement.workload.row
     yield from measurement.findings
     for code, check in (("wrong-outputs", measurement.before), ("wrong-timed-outputs", measurement.timed)):
-        if check is None or not check.compared or accuracy.exact(check):
+        if check is None or not check.compared or accuracy.right(measurement.workload, check):
             continue
         if accuracy.fast_algorithm(measurement.workload, check):
             yield Finding(subject=row, status="info", code="fast-algorithm", numbers={"wrong": check.wrong})
@@ -52,6 +54,7 @@ def of_row(measurement: Measurement, device: Device, telemetry: Telemetry) -> It
     if timed is not None and error is not None and not accuracy.real_error_fits(measurement.workload, timed):
         errors = {"error_ppm": error, "compared": timed.real_compared}
         yield Finding(subject=row, status="failure", code="wrong-timed-reals", numbers=errors)
+    yield from admission.findings(measurement, device)
     measured = arithmetic(measurement)
     if measured and other_arithmetic(measured, measurement.workload.precision) == "arithmetic-differs":
         words: dict[str, Scalar] = {"asked": measurement.workload.precision, "measured": str(measured)}
@@ -94,7 +97,7 @@ def _timing_findings(measurement: Measurement, device: Device, telemetry: Teleme
     if abs(raw - host) > _CLOCKS * host:
         yield finding("failure", "clocks-disagree", host_ns=host, raw_ns=raw)
     yield from _taken_findings(finding, measurement, telemetry, device)
-    yield from _device_clock_findings(finding, visits)
+    yield from _device_clock_findings(finding, visits, device)
     yield from _cpu_time_findings(finding, samples, host, device)
     unsettled = sum(visit.settle_ended == "settle-limit" for visit in visits)
     if 2 * unsettled > len(visits):
@@ -142,18 +145,24 @@ def _drift_findings(finding: Callable[..., Finding], measurement: Measurement) -
         )
 
 
-def _device_clock_findings(finding: Callable[..., Finding], visits: Sequence[Visit]) -> Iterator[Finding]:
+def _device_clock_findings(
+    finding: Callable[..., Finding], visits: Sequence[Visit], device: Device
+) -> Iterator[Finding]:
     """The device's own clock against the host's, over the same samples.
 
     Device time beyond the host's cannot be: one of the clocks lies. Host time beyond the device's may be
-    the launches' own cost, and the figure stands on the longer time already.
+    the launches' own cost, and the figure stands on the longer time already. A runner's clock is its own
+    word, and between its runs digests are taken and answers written.
     """
     pairs = [(d, s.host_ns) for visit in visits for d, s in zip(visit.device_ns, visit.samples, strict=False)]
     device_ns, host_ns = (sum(column) for column in zip(*pairs, strict=True)) if pairs else (0, 0)
     if device_ns > (1 + _CLOCKS) * host_ns:
         yield finding("failure", "device-clock-disagrees", device_ns=device_ns, host_ns=host_ns)
+    elif device.family == "runner" and device_ns < _TOLD * host_ns:
+        yield finding("warning", "latencies-too-short", device_ns=device_ns, host_ns=host_ns)
     elif device_ns < (1 - _CLOCKS) * host_ns:
-        yield finding("warning", "device-idle-in-window", device_ns=device_ns, host_ns=host_ns)
+        status: Status = "info" if device.family == "runner" else "warning"
+        yield finding(status, "device-idle-in-window", device_ns=device_ns, host_ns=host_ns)
 
 
 def _cpu_time_findings(

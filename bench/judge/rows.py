@@ -56,6 +56,4 @@ def other_arithmetic(measured: str, asked: str) -> str | None:
     """Why the measured arithmetic does not count for the one asked for; None where it is that one."""
     if measured == asked:
         return None
-    if measured == accuracy.ACCUMULATOR_UNSEEN:
-        return "accumulator-unseen"
     return "saturating-operands" if measured == accuracy.SATURATING else "arithmetic-differs"

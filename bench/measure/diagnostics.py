@@ -347,7 +347,7 @@ class _Diagnosis:
         if name not in self._own:
             # Preparing may set the backend's threads, and may fail with that done.
             self._threads = 0
-            self._own[name] = owner.kernel.prepare(workload, threads=threads, real=False)
+            self._own[name] = owner.kernel.prepare(workload, owner.device, threads=threads, real=False)
         return self._own[name]
 
     def _use(self, threads: int) -> None:
@@ -355,7 +355,7 @@ class _Diagnosis:
         if self._threads == threads:
             return
         least = replace(self.row.workload, shape=_LEAST_SHAPES[self.row.workload.operation])
-        self.row.kernel.prepare(least, threads=threads, real=False).close()
+        self.row.kernel.prepare(least, self.row.device, threads=threads, real=False).close()
         self._threads = threads
 
 

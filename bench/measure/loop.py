@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from bench.devices.clock import Clock, together
-from bench.errors import CannotMeasure
+from bench.errors import CannotMeasure, NotAdmitted
+from bench.measure import admission, search, stats, stopping
 from bench.measure import row as rows
-from bench.measure import search, stats, stopping
 from bench.measure.row import Row
 from bench.precision import precision
 from bench.terms import Sample, Schedule, Visit
@@ -90,6 +90,17 @@ class Loop:
                 if fastest is not None and _may_count(row):
                     best[same] = max(best.get(same, 0.0), fastest.ops_per_s[0])
 
+    def _examined(self, row: Row) -> bool:
+        """Whether the provider takes the row's form at all: many forms are tried, and few are taken."""
+        self.progress.phase(row, "admit", 0)
+        try:
+            admission.examine(row, row.workload)
+        except NotAdmitted as error:
+            row.refuse(error.code, str(error), status="info")
+        except CannotMeasure as error:
+            row.refuse("backend-refused", str(error), status="info")
+        return row.ended != "refused"
+
     def visit(self, all_rows: list[Row]) -> None:
         """Visit the opened rows in turn until each has enough. KeyboardInterrupt passes through."""
         while waiting := [row for row in all_rows if row.ended == "measuring"]:
@@ -100,6 +111,8 @@ class Loop:
                     continue
                 try:
                     self._visit(row)
+                except NotAdmitted as error:
+                    row.refuse(error.code, str(error))
                 except rows.BACKEND_ERRORS as error:
                     row.refuse("backend-failed", str(error))
                 else:
@@ -111,6 +124,8 @@ class Loop:
         for row in chosen:
             try:
                 self._hold(row)
+            except NotAdmitted as error:
+                row.refuse(error.code, str(error))
             except rows.BACKEND_ERRORS as error:
                 row.refuse("backend-failed", str(error))
             self.after_visit(self.schedule)
@@ -127,6 +142,8 @@ class Loop:
             self.progress.rate(row, rate)
 
         try:
+            if admission.applies(row) and not self._examined(row):
+                return
             self.progress.phase(row, "search", 0)
             search.search(row, self.clock, self.schedule, room, tell, best_so_far=best_so_far)
             if row.ended == "refused":
@@ -135,10 +152,16 @@ class Loop:
             row.prepared = rows.prepare(row, row.workload, real=operands.has_reals(row.workload))
             row.offsets = operands.offsets(row.workload)
             rows.check(row)
+            # Also of a row that ends here: what it computes in is most often why its outputs are wrong.
+            rows.probe_arithmetic(row)
             if row.ended == "wrong-outputs":
                 return
-            rows.probe_arithmetic(row)
+            if admission.applies(row):
+                self.progress.phase(row, "admit", 0)
+                row.admission = admission.measure(row, self.clock)
             row.ended = "measuring"
+        except NotAdmitted as error:
+            row.refuse(error.code, str(error))
         except CannotMeasure as error:
             row.refuse("backend-refused", str(error))
         except rows.BACKEND_ERRORS as error:
@@ -210,7 +233,7 @@ class Loop:
         """
         assert row.prepared is not None
         launch, finish = row.prepared.launch, row.prepared.finish
-        launches = stopping.launches_per_sample(row.launch_ns, schedule)
+        launches = max(row.least_launches, stopping.launches_per_sample(row.launch_ns, schedule))
         order = [(row.next_launch + i) % operands.OFFSETS for i in range(launches)]
         place = sampling.timed_place(row.workload, row.next_sample, offset=row.offsets[order[-1]], real=real)
         begun = together(self.clock)
@@ -254,7 +277,7 @@ def held_window(schedule: Schedule) -> Schedule:
 
 def _may_count(row: Row) -> bool:
     """Whether the row may set the pace for others of its precision: it was right, by the direct algorithm."""
-    right = row.ended == "measuring" and row.before is not None and accuracy.exact(row.before)
+    right = row.ended == "measuring" and row.before is not None and accuracy.right(row.workload, row.before)
     return right and row.workload.form.operand_set == row.workload.precision
 
 

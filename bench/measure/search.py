@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from bench.devices.clock import Clock
-from bench.errors import CannotMeasure
+from bench.errors import CannotMeasure, NotAdmitted
 from bench.measure import row as rows
 from bench.measure.row import Row
 from bench.terms import Schedule, Shape, Trial, Workload
@@ -69,7 +69,7 @@ def entrants(tried: Sequence[Trial], number: int) -> list[Trial]:
 def follows(rungs: Sequence[Shape], refinement: Refinement, tried: Sequence[Trial]) -> bool:
     """Whether a search can have tried these shapes in this order and let these into its run-off."""
     climbed = [trial for trial in tried if trial.round == 0]
-    if tuple(trial.shape for trial in climbed) != tuple(rungs):
+    if not _climbs(rungs, climbed, refinement.idle_rungs):
         return False
     so_far = climbed
     for number in range(1, len(refinement.rounds) + 1):
@@ -82,6 +82,22 @@ def follows(rungs: Sequence[Shape], refinement: Refinement, tried: Sequence[Tria
             # The time was over, and no later round began.
             break
     return so_far == list(tried) and all(map(_is_fair, _rounds(tried)))
+
+
+def _climbs(rungs: Sequence[Shape], climbed: Sequence[Trial], idle_rungs: int | None) -> bool:
+    """Whether these are the rungs in their order, up to where climbing ends and no further."""
+    if [trial.shape for trial in climbed] != list(rungs[: len(climbed)]):
+        return False
+    before_last = any(at_top(climbed[:n], idle_rungs) for n in range(len(climbed)))
+    return not before_last and (len(climbed) == len(rungs) or at_top(climbed, idle_rungs))
+
+
+def at_top(climbed: Sequence[Trial], idle_rungs: int | None) -> bool:
+    """Whether so many rungs in a row have brought no higher rate than a rung before them."""
+    best = fastest(climbed)
+    if idle_rungs is None or best is None:
+        return False
+    return len(climbed) - 1 - climbed.index(best) >= idle_rungs
 
 
 def _around(tried: Sequence[Trial], refinement: Refinement, number: int) -> list[Shape]:
@@ -129,6 +145,7 @@ class _Search:
     room: int
     tell: Callable[[float], None]
     tried: dict[Shape, Trial] = field(default_factory=dict)
+    code: str = "no-shape-runs"
     refusal: str = "no shape of the ladder fits"
 
     def trials(self) -> list[Trial]:
@@ -158,6 +175,7 @@ class _Search:
                 rates = (self._rate(shape, self.schedule.probe_ns),)
             except rows.BACKEND_ERRORS as error:
                 reason, self.refusal = "refused", str(error)
+                self.code = error.code if isinstance(error, NotAdmitted) else self.code
         spent = self.clock.host_ns() - begun
         self.tried[shape] = Trial(
             shape=shape, round=number, ops_per_s=rates, spent_ns=max(0, spent), reason=reason
@@ -176,7 +194,7 @@ class _Search:
         """Why a shape is not tried, or None: its time is predicted by the best rate so far."""
         best = fastest(self.trials())
         predicted_ns = opcount.ops(shape) * NS_PER_S / best.ops_per_s[0] if best else 0.0
-        if predicted_ns > self.schedule.launch_most_ns:
+        if predicted_ns * self.row.least_launches > self.schedule.launch_most_ns:
             return "too-slow"
         return "no-memory" if bytes_needed(replace(self.row.workload, shape=shape)) > self.room else None
 
@@ -196,7 +214,10 @@ def search(
     rate in op/s that another row of the precision has shown.
     """
     this = _Search(row=row, clock=clock, schedule=schedule, room=room, tell=tell)
+    idle_rungs = row.refinement.idle_rungs if row.refinement else None
     for shape in sorted(row.ladder, key=opcount.ops):
+        if at_top(this.trials(), idle_rungs):
+            break
         this.attempt(shape, 0)
     best = fastest(this.trials())
     if best is not None and best.ops_per_s[0] >= _FAR_BEHIND * best_so_far:
@@ -205,7 +226,7 @@ def search(
     row.tried = tuple(this.trials())
     picked = chosen(row.tried)
     if picked is None:
-        row.refuse("no-shape-runs", this.refusal)
+        row.refuse(this.code, this.refusal)
         return
     row.workload = replace(row.workload, shape=picked.shape)
     row.launch_ns = opcount.ops(picked.shape) * NS_PER_S / standing(picked)

@@ -157,6 +157,7 @@ def measured_row(count: int = 3) -> Measurement:
         ),
         before=CHECK,
         probe=CHECK,
+        admission=None,
         visits=(
             Visit(
                 settle=(),
@@ -203,6 +204,7 @@ def row_without_samples() -> Measurement:
         tried=(),
         before=None,
         probe=None,
+        admission=None,
         visits=(),
         held=None,
         timed=None,
@@ -319,6 +321,7 @@ def evidence() -> Evidence:
                 energy_reason=None,
                 per_second=(2e12, 1.9e12),
                 drift=Drift(first=2e12, last=1.9e12, ratio=0.95),
+                through=None,
                 counts=True,
                 reason=None,
             ),

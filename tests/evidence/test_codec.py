@@ -47,7 +47,7 @@ def test_fields_are_camel_case_in_their_order(evidence: Evidence) -> None:
     assert list(encode(evidence))[-4:] == ["figures", "conditions", "verdict", "doesNotShow"]
     trial = Trial(shape=GemmShape(m=1, n=2, k=3), round=1, ops_per_s=(1.0,), spent_ns=5, reason=None)
     assert encode(trial) == {
-        "shape": {"m": 1, "n": 2, "k": 3},
+        "shape": {"m": 1, "n": 2, "k": 3, "depth": 1, "streams": 1},
         "round": 1,
         "opsPerS": [1.0],
         "spentNs": 5,

@@ -55,6 +55,7 @@ def ceiling(precision: str, value: float, *, of: str = "cuda:0") -> Delivered:
         energy_reason="no-energy-counter",
         per_second=(),
         drift=None,
+        through=None,
         counts=True,
         reason=None,
     )

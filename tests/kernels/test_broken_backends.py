@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from scripted_device import device
 
 from bench.devices.cpu import FAMILY
 from bench.errors import CannotMeasure
@@ -19,7 +20,8 @@ from bench.workload.kernel import Kernel
 
 KERNELS = registry.kernels()
 # ONNX Runtime's pool is set up once in a process, with as many as the other tests ask for.
-THREADS = next((device.fact("threads-usable") for device in FAMILY.look().devices), 1)
+PROCESSOR = next(iter(FAMILY.look().devices), device())
+THREADS = PROCESSOR.fact("threads-usable")
 assert isinstance(THREADS, int)
 SHAPES: dict[str, Shape] = {
     "gemm": GemmShape(m=24, n=16, k=8),
@@ -81,7 +83,7 @@ def test_one_that_does_not_import_is_refused_in_its_words(
     monkeypatch.setattr(sys, "meta_path", [Broken(kernel.backend, error), *sys.meta_path])
     words = str(error) or "MemoryError"
     with pytest.raises(CannotMeasure) as refused:
-        kernel.prepare(workload(kernel), threads=THREADS, real=False)
+        kernel.prepare(workload(kernel), PROCESSOR, threads=THREADS, real=False)
     assert str(refused.value) == f"{workload(kernel).row}: {kernel.backend} refused: {words}"
 
 
@@ -90,15 +92,15 @@ def test_one_whose_folder_is_empty_is_refused(kernel: Kernel, monkeypatch: pytes
     # What an uninstall leaves imports as an empty package.
     monkeypatch.setitem(sys.modules, kernel.backend, ModuleType(kernel.backend))
     with pytest.raises(CannotMeasure, match=f"{kernel.backend} refused: .*has no attribute"):
-        kernel.prepare(workload(kernel), threads=THREADS, real=False)
+        kernel.prepare(workload(kernel), PROCESSOR, threads=THREADS, real=False)
 
 
 def test_a_torch_without_integer_products_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch, "_int_mm")
     kernel = KERNELS["torch_gemm"]
     with pytest.raises(CannotMeasure, match=r"torch refused: .*_int_mm"):
-        kernel.prepare(workload(kernel, "int_mm"), threads=THREADS, real=False)
-    kernel.prepare(workload(kernel, "mm"), threads=THREADS, real=False).close()
+        kernel.prepare(workload(kernel, "int_mm"), PROCESSOR, threads=THREADS, real=False)
+    kernel.prepare(workload(kernel, "mm"), PROCESSOR, threads=THREADS, real=False).close()
 
 
 def test_a_graph_that_onnx_does_not_accept_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +110,7 @@ def test_a_graph_that_onnx_does_not_accept_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.setattr(onnx.checker, "check_model", refuse)
     kernel = KERNELS["ort_gemm"]
     with pytest.raises(CannotMeasure, match="onnxruntime refused: Your model ir_version 8"):
-        kernel.prepare(workload(kernel), threads=THREADS, real=False)
+        kernel.prepare(workload(kernel), PROCESSOR, threads=THREADS, real=False)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ def test_a_launch_that_fails_in_any_way_is_refused(
 
     monkeypatch.setattr(owner, function, fail)
     kernel = KERNELS[name]
-    ready = kernel.prepare(workload(kernel), threads=THREADS, real=False)
+    ready = kernel.prepare(workload(kernel), PROCESSOR, threads=THREADS, real=False)
     with pytest.raises(CannotMeasure, match=f"{kernel.backend} failed: the driver is gone"):
         ready.launch(0, real=False)
     ready.close()
@@ -140,4 +142,4 @@ def test_ctrl_c_is_no_refusal(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -
     pressed = Broken(kernel.backend, KeyboardInterrupt())  # type: ignore[arg-type]
     monkeypatch.setattr(sys, "meta_path", [pressed, *sys.meta_path])
     with pytest.raises(KeyboardInterrupt):
-        kernel.prepare(workload(kernel), threads=THREADS, real=False)
+        kernel.prepare(workload(kernel), PROCESSOR, threads=THREADS, real=False)

@@ -120,7 +120,14 @@ class Kernel:
     def unavailable(self, form: Form, device: Device) -> Unavailable | None:  # noqa: ARG002
         return None
 
-    def prepare(self, workload: Workload, *, threads: int, real: bool) -> Prepared:
+    def prepare(
+        self,
+        workload: Workload,
+        device: Device,  # noqa: ARG002
+        *,
+        threads: int,
+        real: bool,
+    ) -> Prepared:
         torch.set_num_threads(threads)
         sets = (False, True) if real else (False,)
         shape = workload.shape
@@ -175,7 +182,7 @@ def run(cheat: Cheat, form: Form = FP32, *, only_timed: bool = False) -> Outcome
         shape=SHAPE,
         seed="a7" * 16,
     )
-    row = Row(workload=workload, kernel=kernel, ladder=(SHAPE,), threads=1)
+    row = Row(workload=workload, kernel=kernel, ladder=(SHAPE,), device=device(), threads=1)
     clock = HostClock()
     loop = Loop(
         clock=clock,

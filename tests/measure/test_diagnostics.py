@@ -362,7 +362,14 @@ def real_row(name: str, threads: int) -> Row:
         shape=GemmShape(m=256, n=256, k=256),
         seed="c0ffee00" * 8,
     )
-    row = Row(workload=workload, kernel=kernel, ladder=(), threads=threads, launch_ns=1.0 * MS)
+    row = Row(
+        workload=workload,
+        kernel=kernel,
+        ladder=(),
+        device=scripted.device(),
+        threads=threads,
+        launch_ns=1.0 * MS,
+    )
     row.visits.append(
         Visit(settle=(), settle_ended="settled", samples=(), device_ns=(), clocks_hz=(), ended="window-full")
     )

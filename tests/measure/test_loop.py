@@ -38,7 +38,7 @@ from bench.workload.ladder import Refinement
 OPS = opcount.ops(SMALL)
 QUARTER = MS // 4
 STEADY = constant(QUARTER)
-HALVED = Refinement(rounds=((0.5,),), multiple=1, k_max=1 << 20)
+HALVED = Refinement(dimensions=(("m",), ("n",), ("k",)), rounds=((0.5,),), multiple=1, k_max=1 << 20)
 
 
 def kernel(

@@ -26,7 +26,9 @@ from bench.workload.ladder import Refinement
 TINY, MIDDLE, LARGE = (GemmShape(m=size, n=size, k=size) for size in (16, 32, 64))
 LADDER = (TINY, MIDDLE, LARGE)
 ROOM = 1 << 40
-HALVE = Refinement(rounds=((0.5, 2.0),), multiple=1, k_max=1 << 20)
+EACH = (("m",), ("n",), ("k",))
+IMAGES = (("batch",), ("channels",), ("filters",), ("height", "width"))
+HALVE = Refinement(dimensions=EACH, rounds=((0.5, 2.0),), multiple=1, k_max=1 << 20)
 HALVE_TWICE = replace(HALVE, rounds=((0.5, 2.0), (0.5, 2.0)))
 
 
@@ -262,11 +264,13 @@ def test_no_neighbour_sums_more_products_than_the_operands_stay_exact_for() -> N
     narrow = replace(HALVE, k_max=32)
     assert all(shape.k <= 32 for shape in narrow.neighbours(MIDDLE, 1))
     conv = ConvShape(batch=1, channels=3, filters=8, height=9, width=9, kernel=3, padding=0)
-    assert all(opcount.reduction(shape) <= 32 for shape in narrow.neighbours(conv, 1))
+    assert all(
+        opcount.reduction(shape) <= 32 for shape in replace(narrow, dimensions=IMAGES).neighbours(conv, 1)
+    )
 
 
 def test_neighbours_are_multiples_of_what_suits_the_device_once_they_are_that_large() -> None:
-    aligned = Refinement(rounds=((0.75, 1.5),), multiple=64, k_max=1 << 20)
+    aligned = Refinement(dimensions=EACH, rounds=((0.75, 1.5),), multiple=64, k_max=1 << 20)
     found = aligned.neighbours(GemmShape(m=512, n=192, k=64), 1)
     assert [(s.m, s.n, s.k) for s in found] == [
         (384, 192, 64), (768, 192, 64), (512, 128, 64), (512, 256, 64), (512, 192, 48),
@@ -275,7 +279,88 @@ def test_neighbours_are_multiples_of_what_suits_the_device_once_they_are_that_la
 
 def test_an_image_smaller_than_its_kernel_is_no_neighbour() -> None:
     smallest = ConvShape(batch=1, channels=2, filters=2, height=3, width=3, kernel=3, padding=0)
-    assert all(shape.height >= 3 for shape in HALVE.neighbours(smallest, 1))
+    assert all(shape.height >= 3 for shape in replace(HALVE, dimensions=IMAGES).neighbours(smallest, 1))
+
+
+def test_what_is_scaled_together_grows_together_and_no_further_than_the_most() -> None:
+    deep = GemmShape(m=64, n=32, k=32, depth=8, streams=2)
+    chained = replace(
+        HALVE, dimensions=(("n", "k"), ("depth",), ("streams",)), most=(("depth", 8), ("streams", 4))
+    )
+    found = chained.neighbours(deep, 1)
+    assert [(s.n, s.k, s.depth, s.streams) for s in found] == [
+        (16, 16, 8, 2), (64, 64, 8, 2), (32, 32, 4, 2), (32, 32, 8, 1), (32, 32, 8, 4),
+    ]  # fmt: skip
+
+
+def test_a_single_layer_that_is_not_square_has_no_deeper_neighbour() -> None:
+    chained = replace(HALVE, dimensions=(("depth",),))
+    assert chained.neighbours(GemmShape(m=64, n=32, k=16), 1) == ()
+    assert chained.neighbours(GemmShape(m=64, n=32, k=32), 1) == (GemmShape(m=64, n=32, k=32, depth=2),)
+
+
+# ------------------------------------------------------------------------------- climbing until nothing comes
+
+RUNGS = tuple(GemmShape(m=size, n=16, k=16) for size in (16, 32, 64, 128, 256))
+CLIMBED_BY_TWO = replace(HALVE, dimensions=(), rounds=(), idle_rungs=2)
+
+
+def climbed(*ops_per_s: float) -> tuple[Trial, ...]:
+    return tuple(trial(shape, rate) for shape, rate in zip(RUNGS, ops_per_s, strict=False))
+
+
+@pytest.mark.parametrize(
+    ("rates", "tried"),
+    [
+        ((1.0, 2.0, 3.0, 4.0, 5.0), 5),
+        ((3.0, 2.0, 1.0, 9.0, 9.0), 3),
+        ((1.0, 3.0, 2.0, 4.0, 3.0), 5),
+        ((1.0, 3.0, 2.0, 2.5, 9.0), 4),
+        ((2.0, 2.0, 2.0, 2.0, 2.0), 3),
+    ],
+    ids=["ever faster", "first best", "one idle rung", "two idle rungs", "all alike"],
+)
+def test_climbing_ends_after_two_rungs_that_brought_nothing(rates: tuple[float, ...], tried: int) -> None:
+    by_shape = dict(zip(RUNGS, rates, strict=True))
+    kernel = scripted(lambda launch: round(opcount.ops(launch.shape) / by_shape[launch.shape]))
+    one = row(kernel, ladder=RUNGS, refinement=CLIMBED_BY_TWO)
+    run(one, kernel)
+    assert [t.shape for t in one.tried] == list(RUNGS[:tried])
+    assert search.follows(RUNGS, CLIMBED_BY_TWO, one.tried)
+
+
+def test_without_a_number_of_idle_rungs_all_are_tried() -> None:
+    kernel = scripted(constant(MS // 10))
+    one = row(kernel, ladder=RUNGS, refinement=replace(CLIMBED_BY_TWO, idle_rungs=None))
+    run(one, kernel)
+    assert len(one.tried) == len(RUNGS)
+    assert not search.follows(RUNGS, replace(CLIMBED_BY_TWO, idle_rungs=None), climbed(3.0, 2.0, 1.0))
+
+
+def test_before_anything_ran_no_rung_is_the_top() -> None:
+    failed = tuple(replace(t, ops_per_s=(), reason="refused") for t in climbed(1.0, 1.0, 1.0))
+    assert not search.at_top((), 2)
+    assert not search.at_top(failed, 2)
+    # A rung that was refused brought nothing, too.
+    assert search.at_top((*climbed(1.0), *failed[1:]), 2)
+    assert not search.at_top((*climbed(1.0), failed[1]), 2)
+
+
+@pytest.mark.parametrize("rates", [(3.0,), (3.0, 2.0), (1.0, 3.0, 2.0), (1.0, 2.0, 3.0, 4.0)], ids=str)
+def test_a_climb_that_ended_too_early_does_not_follow(rates: tuple[float, ...]) -> None:
+    assert not search.follows(RUNGS, CLIMBED_BY_TWO, climbed(*rates))
+
+
+@pytest.mark.parametrize(
+    "rates", [(3.0, 2.0, 1.0, 9.0), (3.0, 2.0, 1.0, 9.0, 9.0), (1.0, 3.0, 2.0, 2.0, 1.0)]
+)
+def test_a_climb_that_went_on_too_long_does_not_follow(rates: tuple[float, ...]) -> None:
+    assert not search.follows(RUNGS, CLIMBED_BY_TWO, climbed(*rates))
+
+
+def test_a_climb_that_ended_where_it_should_follows() -> None:
+    for rates in ((3.0, 2.0, 1.0), (1.0, 3.0, 2.0, 2.0), (1.0, 2.0, 3.0, 4.0, 5.0)):
+        assert search.follows(RUNGS, CLIMBED_BY_TWO, climbed(*rates))
 
 
 # ---------------------------------------------------------------------------------- what verify follows

@@ -177,7 +177,7 @@ def test_two_held_windows_are_compared_where_the_rows_were_visited_before() -> N
 
 
 def test_a_precision_that_one_run_lacks_is_named() -> None:
-    figure = Figure(device="cpu", precision="int8", row=None, estimate=None, reason="accumulator-unseen")
+    figure = Figure(device="cpu", precision="int8", row=None, estimate=None, reason="arithmetic-differs")
     lacking = run()
     both, none = compare.figures(replace(lacking, figures=(*lacking.figures, figure)), lacking, margin=0.03)
     assert both.word == "same"
@@ -188,7 +188,7 @@ def test_a_precision_that_one_run_lacks_is_named() -> None:
         None,
     )
     assert none.base is not None
-    assert none.base.reason == "accumulator-unseen"
+    assert none.base.reason == "arithmetic-differs"
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_a_figure_of_the_base_that_was_lost_or_is_another_thing_now_is_a_failure
 
 def test_a_figure_that_the_base_has_not_is_no_failure() -> None:
     more = run()
-    new = Figure(device="cpu", precision="int8", row=None, estimate=None, reason="accumulator-unseen")
+    new = Figure(device="cpu", precision="int8", row=None, estimate=None, reason="arithmetic-differs")
     without = replace(more, figures=(*more.figures, new))
     assert failures(run(), without) == []
     assert failures(without, run()) == []

@@ -189,11 +189,11 @@ def test_a_missing_file_is_a_usage_error(made: Made, tmp_path: Path) -> None:
 
 
 SPELLED_INSIDE = (
-    (b'"format":"4"', b'"format":"4","format":"4"', '"format" stands twice'),
-    (b'"format":"4"', b'"format":"4","Format":"3"', "differ only in case"),
-    (b'"format":"4"', b'"format":"4","extra":1', "unknown keys: extra"),
-    (b'"format":"4",', b"", "missing keys: format"),
-    (b'"format":"4"', b'"format":"5"', 'format "5" is not known'),
+    (b'"format":"5"', b'"format":"5","format":"5"', '"format" stands twice'),
+    (b'"format":"5"', b'"format":"5","Format":"3"', "differ only in case"),
+    (b'"format":"5"', b'"format":"5","extra":1', "unknown keys: extra"),
+    (b'"format":"5",', b"", "missing keys: format"),
+    (b'"format":"5"', b'"format":"6"', 'format "6" is not known'),
     (b'"interrupted":false', b'"interrupted":NaN', "NaN is not a number"),
     (b'"interrupted":false', b'"interrupted":Infinity', "Infinity is not a number"),
     (b'"interrupted":false', b'"interrupted":-Infinity', "-Infinity is not a number"),
@@ -337,6 +337,18 @@ NO_TELEMETRY = {
     "meter": None,
 }
 
+NO_PAIRS = {"usualNs": "", "otherNs": ""}
+ADMISSION = {
+    "graph": "0" * 64,
+    "placements": [],
+    "fused": None,
+    "dispatchNs": [],
+    "times": 1,
+    "depthPairs": NO_PAIRS,
+    "cpuPairs": NO_PAIRS,
+    "cpuReason": None,
+}
+
 FORGERIES = (
     # figures and what they follow from
     Forgery(
@@ -399,9 +411,31 @@ FORGERIES = (
     ),
     Forgery(
         name="a larger shape",
-        change=in_first_row("workload", "shape", to=lambda shape: {k: 2 * v for k, v in shape.items()}),
+        change=in_first_row(
+            "workload",
+            "shape",
+            to=lambda shape: {k: 2 * v for k, v in shape.items()} | {"depth": 1, "streams": 1},
+        ),
         step=6,
         reason=RUNG,
+    ),
+    Forgery(
+        name="layers that were not run",
+        change=in_first_row("workload", "shape", to=lambda shape: shape | {"padding": 1, "depth": 2}),
+        step=6,
+        reason=RUNG,
+    ),
+    Forgery(
+        name="inputs that were not run",
+        change=in_first_row("workload", "shape", to=lambda shape: shape | {"streams": 2}),
+        step=6,
+        reason=RUNG,
+    ),
+    Forgery(
+        name="a processor's row admitted through a provider",
+        change=in_first_row("admission", to=ADMISSION),
+        step=6,
+        reason="admitted through a provider, and ran through none",
     ),
     Forgery(name="an endless image", change=_huge_image, step=6, reason=RUNG),
     Forgery(name="a form made up", change=_rename_row, step=6, reason=NO_ROW),

@@ -209,8 +209,9 @@ def sixty_four_gpus(evidence: Evidence) -> Changes:
 
 
 def an_added_accelerator(evidence: Evidence) -> Changes:
-    """One of a family that no kernel measures."""
-    npu = Device(selector="ort:NPU", family="ort", kind="npu", name="An NPU", vendor=None, facts=())
+    """One behind a provider, without a row."""
+    hardware = Fact(name="hardware-type", value="NPU", source="script")
+    npu = Device(selector="ort:NPU", family="ort", kind="npu", name="An NPU", vendor=None, facts=(hardware,))
     return {"devices": (*evidence.devices, npu)}
 
 
@@ -364,7 +365,9 @@ UNSOUND = (
         name="a GPU that nothing was measured on", change=an_added_gpu, reason="nothing was measured on it"
     ),
     Unsound(name="a GPU for every minute", change=sixty_four_gpus, reason="more than 64 devices"),
-    Unsound(name="a device of no kernel", change=an_added_accelerator, reason="nothing was measured on it"),
+    Unsound(
+        name="an accelerator without a row", change=an_added_accelerator, reason="nothing was measured on it"
+    ),
     Unsound(
         name="a second processor with one row",
         change=another_processor_under_the_rows,
@@ -750,7 +753,7 @@ def hundredfold(sample: Sample) -> Sample:
 
 
 def test_a_requantised_row_behind_a_figure_is_the_one_that_was_to_be_held(evidence: Evidence) -> None:
-    """What decides that it counts is the ceiling, hence the clock: the same here as in the conclusion."""
+    """An output of 8 bits whose probe is exact counts like any other: the same here as in the conclusion."""
     rows = []
     for row in evidence.measurements:
         if row.workload.row == "ort_conv/int8/QLinearConv-u8s8":
@@ -759,8 +762,7 @@ def test_a_requantised_row_behind_a_figure_is_the_one_that_was_to_be_held(eviden
         rows.append(row)
     faster = forging.concluded(evidence, measurements=tuple(rows))
     expected = {(figure.device, figure.precision): figure.row for figure in faster.figures}
-    if evidence.clock.value is not None:
-        assert expected["cpu", "int8"] == "ort_conv/int8/QLinearConv-u8s8"
+    assert expected["cpu", "int8"] == "ort_conv/int8/QLinearConv-u8s8"
     assert soundness._figures_of_visits(faster) == expected
 
 
