@@ -18,9 +18,15 @@ def level(
 
 
 def does_not_show(
-    challenge: Digest | None, figures: Sequence[Figure], openings: Sequence[Opening], *, with_case: bool
+    challenge: Digest | None,
+    figures: Sequence[Figure],
+    openings: Sequence[Opening],
+    *,
+    with_case: bool,
+    external: bool = False,
 ) -> tuple[str, ...]:
-    """What such a report cannot show, as codes; report/sentences says them in words.
+    """What such a report cannot show, as codes; report/sentences says them in words. `external`: a device
+    stood behind a runner.
 
     They belong to format 4: a limit added later comes with another format.
     """
@@ -30,6 +36,7 @@ def does_not_show(
         "signer-is-the-machine",
         "software-cannot-prove-itself",
         "devices-not-counted",
+        *(("external-runner",) if external else ()),
         "launches-not-committed" if opened else "outputs-not-opened",
         "time-by-own-clock",
         *(("case-is-stated",) if with_case else ()),

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import get_args
 
 from bench.errors import UsageError
+from bench.judge.claims import ENGINES
 from bench.judge.tables import Table
-from bench.precision import PRECISIONS
+from bench.precision import DECLARABLE, PRECISIONS, comparable_precision
 from bench.terms import (
+    READ_AT_SOURCE,
+    Architecture,
     Declaration,
     Density,
     Device,
@@ -30,7 +33,6 @@ from bench.terms import (
 )
 
 KINDS: tuple[DeviceKind, ...] = get_args(DeviceKind)
-UNITS = ("TFLOPS", "TOPS")
 # What is judged by where nothing else is asked for.
 DEFAULT_RULES = "tw-ai-hardware-2024"
 ASSURANCE_LEVELS = ("A0", "A1", "A2", "A3")
@@ -122,6 +124,7 @@ def read_spec(data: bytes, where: str) -> DeviceSpec:
         names=table.texts("names"),
         declared=tuple(_declaration(row) for row in table.tables("declared")),
         references=tuple(_reference(row) for row in table.tables("reference", required=False)),
+        architecture=_architecture(table),
         note=table.text("note", required=False),
         digest=hashlib.sha256(data).hexdigest(),
     )
@@ -169,7 +172,8 @@ def _id(table: Table) -> str:
 
 
 def _declaration(row: Table) -> Declaration:
-    precision, provenance = row.text("precision"), row.choice("provenance", get_args(Provenance)[:-1])
+    precision = row.choice("precision", DECLARABLE)
+    provenance, verified = _provenance(row)
     declared = Declaration(
         precision=precision,
         ops_per_s=row.rate("value", _unit(row, precision)),
@@ -178,7 +182,7 @@ def _declaration(row: Table) -> Declaration:
         source=row.text("source"),
         date=row.text("date", required=False) or None,
         provenance=provenance,
-        verified=row.truth("verified", expected=provenance in ("S1", "S2", "V")),
+        verified=verified,
         contradicted_by=row.text("contradicted_by", required=False) or None,
         remark=row.text("remark", required=False) or None,
     )
@@ -202,6 +206,32 @@ def _reference(row: Table) -> Reference:
     )
     row.close()
     return reference
+
+
+def _provenance(row: Table) -> tuple[Provenance, bool]:
+    """Where a figure was read, and whether that was at its source."""
+    provenance = row.choice("provenance", get_args(Provenance)[:-1])
+    return provenance, row.truth("verified", expected=provenance in READ_AT_SOURCE)
+
+
+def _architecture(table: Table) -> tuple[Architecture, ...]:
+    """One row at most for an engine and precision, so that no two can be played off."""
+    found: dict[tuple[str, str], Architecture] = {}
+    for row in table.tables("architecture", required=False):
+        provenance, verified = _provenance(row)
+        made = Architecture(
+            engine=row.choice("engine", ENGINES),
+            precision=row.choice("precision", tuple(PRECISIONS)),
+            macs_per_cycle=row.count("macs_per_cycle"),
+            clock_hz=row.count("clock_hz"),
+            source=row.text("source"),
+            provenance=provenance,
+            verified=verified,
+        )
+        if found.setdefault((made.engine, made.precision), made) is not made:
+            raise row.wrong("precision", f"a second row for {made.engine} and {made.precision}: keep one")
+        row.close()
+    return tuple(found.values())
 
 
 def _tier(row: Table) -> Tier:
@@ -243,9 +273,8 @@ def _limit(row: Table) -> Limit:
 
 
 def _unit(row: Table, precision: str) -> str:
-    """The unit, which a known precision prescribes: TFLOPS is floating point, TOPS integers."""
-    known = PRECISIONS.get(precision)
-    return row.choice("unit", UNITS if known is None else (known.unit,))
+    """The unit, which the precision prescribes: TFLOPS is floating point, TOPS integers."""
+    return row.choice("unit", (comparable_precision(precision).unit,))
 
 
 # ------------------------------------------------------------------------------------------- reading

@@ -1,6 +1,7 @@
 """The one claim grammar: `--claim PRECISION=RATE[,dense|sparse][,ENGINE[+ENGINE...]]`.
 
-A typed claim is somebody's word. It is compared with what was delivered, and it never meets a tier.
+A typed claim is somebody's word. It is compared with what was delivered, and it never meets a tier. A format
+that vendors declare and nobody measures here (int4) is taken down as it is said, and compared with nothing.
 """
 
 import math
@@ -8,7 +9,7 @@ import re
 from typing import get_args
 
 from bench.errors import UsageError
-from bench.precision import PRECISIONS, Precision
+from bench.precision import DECLARABLE, DECLARED_ONLY, PRECISIONS, comparable_precision
 from bench.terms import Claim, Density
 from bench.units import parse_rate
 
@@ -24,26 +25,28 @@ def parse_claim(text: str) -> Claim:
     match = _CLAIM.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"cannot read the claim {text!r}: expected PRECISION=RATE. {_EXAMPLE}")
-    row = _precision(match["precision"].strip().lower())
+    precision = match["precision"].strip().lower()
+    ops_per_s = _rate(match["rate"], precision, _unit(precision))
     density, engines = _words([word.strip().lower() for word in match["words"].split(",")[1:]], text)
-    return Claim(precision=row.name, ops_per_s=_rate(match["rate"], row), density=density, engines=engines)
+    return Claim(precision=precision, ops_per_s=ops_per_s, density=density, engines=engines)
 
 
-def _precision(name: str) -> Precision:
-    if name not in PRECISIONS:
+def _unit(precision: str) -> str:
+    if precision not in DECLARABLE:
         raise UsageError(
-            f"unknown precision {name!r} in the claim: known are {', '.join(PRECISIONS)}. {_EXAMPLE}"
+            f"unknown precision {precision!r} in the claim: known are {', '.join(PRECISIONS)}; and, compared "
+            f"with nothing, {', '.join(DECLARED_ONLY)}. {_EXAMPLE}"
         )
-    return PRECISIONS[name]
+    return comparable_precision(precision).unit
 
 
-def _rate(text: str, row: Precision) -> float:
+def _rate(text: str, precision: str, expected: str) -> float:
     ops_per_s, unit = parse_rate(text)
-    if unit != row.unit[1:]:
-        mended = re.sub(r"(FLOPS|FLOP/S|OPS)$", row.unit[1:], text.strip(), flags=re.I)
+    if unit != expected[1:]:
+        mended = re.sub(r"(FLOPS|FLOP/S|OPS)$", expected[1:], text.strip(), flags=re.I)
         raise UsageError(
-            f"a claim in {row.name} is counted in {row.unit}, got {text.strip()}. "
-            f"Type --claim {row.name}={mended}."
+            f"a claim in {precision} is counted in {expected}, got {text.strip()}. "
+            f"Type --claim {precision}={mended}."
         )
     if not (ops_per_s > 0 and math.isfinite(ops_per_s)):
         raise UsageError(f"a claim is a positive rate, got {text.strip()}. {_EXAMPLE}")

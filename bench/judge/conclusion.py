@@ -106,7 +106,11 @@ def conclude(observed: Observed, rules: RuleSet, *, method: str = METHOD) -> Con
     return Conclusion(
         assurance=reached,
         does_not_show=does_not_show(
-            observed.challenge, result.figures, observed.openings, with_case=observed.with_case
+            observed.challenge,
+            result.figures,
+            observed.openings,
+            with_case=observed.with_case,
+            external=any(device.family == "runner" for device in observed.devices),
         ),
         delivered=result.rows,
         figures=result.figures,

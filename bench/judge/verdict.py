@@ -13,8 +13,9 @@ from typing import TypeVar
 from bench.errors import EvidenceInvalid
 from bench.judge.catalog import ASSURANCE_LEVELS
 from bench.judge.ceiling import exceeds
-from bench.precision import PRECISIONS
+from bench.precision import DECLARABLE, PRECISIONS
 from bench.terms import (
+    Architecture,
     BorneOut,
     Claim,
     Declaration,
@@ -36,6 +37,7 @@ from bench.terms import (
     Tier,
     Verdict,
 )
+from bench.terms.checks import require
 
 # The history of the method, a line per version; a released one is never changed.
 # verdict/1  first: share against the range a sourced measurement reached; tiers met by the whole interval.
@@ -44,6 +46,13 @@ METHOD = "verdict/1"
 # A figure about twice the dense one is probably the sparse one (2:4 sparsity doubles the rate). Wider
 # would catch honest boost clocks of other cards, narrower would miss rounding on data sheets.
 SPARSE_RATIO = (1.9, 2.1)
+
+# Data sheets round a claim, and the clock behind it, to two or three digits: what MACs x clock x 2 stays
+# below a claim by less is the same figure. Wider would pass a part sold by its faster sister's figure.
+ROUNDING = 0.02
+
+# Engines that share a chip with others: a claim that names none may be the sum of them.
+SHARING = ("cpu", "npu")
 
 Answer = TypeVar("Answer", DeclaredWord, ThresholdWord)
 
@@ -60,6 +69,10 @@ class Case:
     specs: Mapping[str, DeviceSpec | None]
     quick: bool
     assurance: str
+
+    def __post_init__(self) -> None:
+        unknown = [claim.precision for claim in self.claims if claim.precision not in DECLARABLE]
+        require(not unknown, f"a claim is in a known format, got {unknown}")
 
     def estimate(self, device: Device, precision: str) -> tuple[Estimate | None, str | None]:
         """The device's figure for a precision, or the reason code why there is none."""
@@ -89,6 +102,12 @@ class Case:
         spec = self.specs.get(device.selector)
         found = () if spec is None else spec.references
         return next((row for row in found if row.precision == precision), None)
+
+    def architecture(self, device: Device, precision: str) -> Architecture | None:
+        """What the device's engine is made of, by its profile."""
+        spec = self.specs.get(device.selector)
+        found = () if spec is None else spec.architecture
+        return next((row for row in found if (row.engine, row.precision) == (device.kind, precision)), None)
 
 
 def judge(case: Case, *, method: str = METHOD) -> Verdict:
@@ -152,8 +171,9 @@ def _borne_out_word(
     incomparable = _incomparable(device, declared)
     if incomparable is not None:
         return "not-comparable", incomparable
-    if declared.contradicted_by is not None:
-        return "contradicted", "own-documents-differ"
+    contradiction = _contradiction(case, device, declared)
+    if contradiction is not None:
+        return "contradicted", contradiction
     if share is None:
         return "inconclusive", case.estimate(device, declared.precision)[1]
     if case.above_ceiling(device, declared.precision):
@@ -164,9 +184,10 @@ def _borne_out_word(
         return "borne-out", None
     if share.high >= reference.low:
         return "inconclusive", "interval-crosses"
-    if declared.density == "unstated":
-        return "inconclusive", "density-unstated"
-    if device.family == "ort":
+    unstated = _unstated(device, declared)
+    if unstated is not None:
+        return "inconclusive", unstated
+    if device.family in ("ort", "runner"):
         return "not-demonstrated", "route"
     return "not-borne-out", None
 
@@ -184,6 +205,34 @@ def _incomparable(device: Device, declared: Declaration) -> str | None:
     if declared.engines and declared.engines[0] != device.kind:
         return "other-engine"
     return None
+
+
+def _unstated(device: Device, declared: Declaration) -> str | None:
+    """What a source leaves open and what would speak for it: a figure of sparse operations, or of a sum."""
+    if declared.density == "unstated":
+        return "density-unstated"
+    # A profile is of one engine; a typed word is of whatever the vendor had in mind.
+    if declared.provenance == "stated" and not declared.engines and device.kind in SHARING:
+        return "engines-unstated"
+    return None
+
+
+def _contradiction(case: Case, device: Device, declared: Declaration) -> str | None:
+    """Why the vendor's own documents, read at their source, refute a declared figure; None if they do not."""
+    if declared.contradicted_by is not None:
+        return "own-documents-differ"
+    below = _architecture_below(case, device, declared)
+    if below is None or not (below.verified and declared.verified) or _unstated(device, declared):
+        return None
+    return "architecture-below-claim"
+
+
+def _architecture_below(case: Case, device: Device, declared: Declaration) -> Architecture | None:
+    """The profile's MACs x clock x 2 where they stay below a sourced figure of the same kind, else None."""
+    if declared.provenance == "stated" or _incomparable(device, declared) is not None:
+        return None
+    found = case.architecture(device, declared.precision)
+    return found if found and found.ops_per_s < (1 - ROUNDING) * declared.ops_per_s else None
 
 
 def _share(delivered: Estimate, declared: Declaration) -> Estimate:
@@ -274,11 +323,16 @@ def _declared_answer(
     """By the lowest sourced figure, where a vendor printed several; a typed claim answers nothing."""
     rows = sorted(_comparable(case, device, precision), key=lambda row: row.ops_per_s)
     if rows:
+        contradicted = [reason for row in rows if (reason := _contradiction(case, device, row))]
+        if contradicted:
+            return rows[0], "inconclusive", contradicted[0]
         return rows[0], *_sourced_answer(rows, limit)
     claims = [_stated(claim) for claim in case.claims if claim.precision == precision]
     claims = [claim for claim in claims if _incomparable(device, claim) != "other-engine"]
     if claims:
-        return max(claims, key=lambda row: row.ops_per_s), "stated-only", "typed-claim"
+        # Of several the highest, and one of another kind (sparse, a sum) only where there is no other.
+        shown = max(claims, key=lambda row: (_incomparable(device, row) is None, row.ops_per_s))
+        return shown, "stated-only", "typed-claim"
     for row in case.declared(device):
         if row.precision == precision:
             return row, "inconclusive", _incomparable(device, row)
@@ -288,8 +342,6 @@ def _declared_answer(
 
 def _sourced_answer(rows: Sequence[Declaration], limit: Limit) -> tuple[ThresholdWord, str | None]:
     """`rows` are sorted: what the lowest meets all meet, what the highest misses all miss."""
-    if any(row.contradicted_by is not None for row in rows):
-        return "inconclusive", "own-documents-differ"
     if rows[-1].ops_per_s < limit.ops_per_s:
         return "threshold-not-met", None
     if rows[0].ops_per_s < limit.ops_per_s:
@@ -309,7 +361,8 @@ def _delivered_answer(
     if case.above_ceiling(device, precision):
         return "inconclusive", "above-ceiling"
     if estimate.low >= limit.ops_per_s:
-        return "threshold-met", None
+        # Nobody but an external runner's own words says that the board did the work.
+        return ("inconclusive", "placement-unknown") if device.family == "runner" else ("threshold-met", None)
     if estimate.high < limit.ops_per_s:
         return "threshold-not-met", None
     return "inconclusive", "interval-crosses"
@@ -336,9 +389,8 @@ def _measured_for(case: Case, tier: Tier) -> Sequence[Device]:
 
 def _limits(case: Case, tier: Tier) -> list[tuple[str, Limit]]:
     """Each limit with its precision; one for "the precision that the claim names" per floating claim."""
-    floating = dict.fromkeys(
-        claim.precision for claim in case.claims if PRECISIONS[claim.precision].kind == "floating"
-    )
+    floats = [name for name, row in PRECISIONS.items() if row.kind == "floating"]
+    floating = dict.fromkeys(claim.precision for claim in case.claims if claim.precision in floats)
     return [
         (precision, limit)
         for limit in tier.limits
@@ -369,6 +421,7 @@ def _findings(case: Case, device: Device) -> Iterator[Finding]:
     for row in case.declared(device):
         if not row.verified and (row.precision in decisive or case.estimate(device, row.precision)[0]):
             yield _finding(device, row.precision, "info", "declared-not-verified", declared=row.ops_per_s)
+        yield from _architecture_findings(case, device, row)
     for claim in case.claims:
         yield from _claim_findings(case, device, _stated(claim))
 
@@ -381,6 +434,26 @@ def _figure_findings(case: Case, device: Device, precision: str, estimate: Estim
         )
     if reference is not None and not reference.verified:
         yield _finding(device, precision, "info", "reference-not-verified", reference=reference.ops_per_s)
+
+
+def _architecture_findings(case: Case, device: Device, declared: Declaration) -> Iterator[Finding]:
+    """Both figures with their sources. What was not read at its source is a note, and accuses nobody."""
+    below = _architecture_below(case, device, declared)
+    if below is None:
+        return
+    read = below.verified and declared.verified
+    yield _finding(
+        device,
+        declared.precision,
+        "info" if _contradiction(case, device, declared) is None else "warning",
+        "architecture-below-claim" if read else "architecture-not-verified",
+        macs=below.macs_per_cycle,
+        clock_hz=below.clock_hz,
+        architecture=below.ops_per_s,
+        source=below.source,
+        declared=declared.ops_per_s,
+        declared_source=declared.source,
+    )
 
 
 def _claim_findings(case: Case, device: Device, claim: Declaration) -> Iterator[Finding]:

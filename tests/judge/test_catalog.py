@@ -37,6 +37,15 @@ unit = "TOPS"
 source = "a table"
 verified = true
 
+[[architecture]]
+engine = "npu"
+precision = "int8"
+macs_per_cycle = 2_500
+clock_hz = 1_000_000_000
+source = "a manual"
+provenance = "S2"
+verified = true
+
 [sheet]
 tdp_w = 5
 """
@@ -46,6 +55,7 @@ def test_a_profile_is_read_in_operations_per_second() -> None:
     spec = catalog.read_spec(SPEC.encode(), "board.toml")
     assert spec.declared[0].ops_per_s == 5e12
     assert spec.references[0].low_ops_per_s == 3.9e12
+    assert spec.architecture[0].ops_per_s == 5e12
     assert spec.digest == hashlib.sha256(SPEC.encode()).hexdigest()
 
 
@@ -62,6 +72,16 @@ def test_a_profile_is_read_in_operations_per_second() -> None:
         ("value = 5\n", "value = nan\n", r"declared\[0\]\.value: expected a positive number in TOPS"),
         ("value = 5\n", "value = true\n", r"declared\[0\]\.value: expected a positive number in TOPS"),
         ('density = "dense"', 'density = "thick"', r"declared\[0\]\.density: got 'thick', expected dense or"),
+        (
+            'precision = "int8"',
+            'precision = "int3"',
+            r"declared\[0\]\.precision: got 'int3', expected fp64 or",
+        ),
+        ('engine = "npu"', 'engine = "abacus"', r"architecture\[0\]\.engine: got 'abacus', expected cpu or"),
+        ("2_500", "0", r"architecture\[0\]\.macs_per_cycle: expected a whole number above zero"),
+        ("1_000_000_000", "1e9", r"architecture\[0\]\.clock_hz: expected a whole number above zero"),
+        ('provenance = "S2"', 'provenance = "S3"', r"architecture\[0\]\.verified: expected false, got true"),
+        ('source = "a manual"\n', "", r"architecture\[0\]\.source: missing"),
         ("low = 3.9", "low = 4.05", r"reference\[0\]\.value: expected low <= value <= high"),
         ("tdp_w = 5", "tpd_w = 5", r"sheet\.tpd_w: unknown key"),
         ('name = "A board"', 'name = "A board"\nnick = "x"', r"nick: unknown key"),
@@ -75,6 +95,12 @@ def test_a_wrong_profile_is_refused_naming_file_and_key(old: str, new: str, mess
     assert old in SPEC
     with pytest.raises(UsageError, match=rf"^board\.toml: {message}"):
         catalog.read_spec(SPEC.replace(old, new, 1).encode(), "board.toml")
+
+
+def test_two_architectures_of_one_engine_and_precision_are_refused() -> None:
+    row = SPEC[SPEC.index("[[architecture]]") : SPEC.index("[sheet]")]
+    with pytest.raises(UsageError, match=r"architecture\[1\]\.precision: a second row for npu and int8"):
+        catalog.read_spec(SPEC.replace("[sheet]", f"{row}[sheet]").encode(), "board.toml")
 
 
 def test_a_device_matches_by_its_exact_name_and_kind() -> None:

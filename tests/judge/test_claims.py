@@ -34,13 +34,32 @@ def test_density_and_engines_come_in_any_order() -> None:
 
 
 def test_an_unknown_precision_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match=r"unknown precision 'int4'.*known are fp64, fp32.*Type"):
-        parse_claim("int4=40TOPS")
+    with pytest.raises(UsageError, match=r"unknown precision 'int3'.*known are fp64, fp32.*int4.*Type"):
+        parse_claim("int3=40TOPS")
+
+
+@pytest.mark.parametrize(
+    ("text", "precision", "ops_per_s"),
+    [
+        ("int4=40TOPS,dense,npu", "int4", 40e12),
+        ("unstated=45TOPS,npu", "unstated", 45e12),
+        ("fp4=2PFLOPS,sparse,gpu", "fp4", 2e15),
+    ],
+)
+def test_a_format_that_nobody_measures_here_is_taken_down_as_it_is_said(
+    text: str, precision: str, ops_per_s: float
+) -> None:
+    claim = parse_claim(text)
+    assert (claim.precision, claim.ops_per_s) == (precision, ops_per_s)
 
 
 @pytest.mark.parametrize(
     ("text", "typed"),
-    [("int8=5TFLOPS", "--claim int8=5TOPS"), ("fp32=48TOPS", "--claim fp32=48TFLOPS")],
+    [
+        ("int8=5TFLOPS", "--claim int8=5TOPS"),
+        ("fp32=48TOPS", "--claim fp32=48TFLOPS"),
+        ("int4=40TFLOPS", "--claim int4=40TOPS"),
+    ],
 )
 def test_the_wrong_unit_is_refused_with_what_to_type(text: str, typed: str) -> None:
     with pytest.raises(UsageError, match=typed):

@@ -98,6 +98,31 @@ def test_figures_are_those_of_the_list(
     assert row.provenance == provenance
 
 
+# Typed by hand from the derivations in the project's list.
+@pytest.mark.parametrize(
+    ("device", "tera", "provenance"),
+    [
+        ("mtl-npu", 11.4688, "V"),
+        ("lnl-npu", 47.9232, "M"),
+        ("rk3588", 6.144, "M"),
+        ("a311d", 1.2288, "S3"),
+    ],
+)
+def test_architectures_are_those_of_the_list(device: str, tera: float, provenance: str) -> None:
+    (row,) = spec(device).architecture
+    assert row.ops_per_s == pytest.approx(tera * 1e12)
+    assert row.provenance == provenance
+
+
+def test_no_shipped_figure_is_contradicted_by_an_architecture_that_was_read_at_its_source() -> None:
+    """One that is would be an accusation: it ships after a second reader, and changes this test."""
+    for read in catalog.specs():
+        for row in read.architecture:
+            for figure in read.declared:
+                if row.verified and figure.verified and figure.precision == row.precision:
+                    assert row.ops_per_s >= 0.98 * figure.ops_per_s, read.id
+
+
 def test_the_h100_pcie_has_two_dated_fp32_figures() -> None:
     rows = [row for row in spec("h100-pcie").declared if row.precision == "fp32"]
     assert {(row.ops_per_s, row.date) for row in rows} == {(51e12, "2022-10"), (48e12, "2022-03")}

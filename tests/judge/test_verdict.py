@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from judge_cases import TERA, case, ceiling, codes, declared, device, estimate, figure, tier
@@ -12,7 +12,15 @@ from bench.errors import EvidenceInvalid
 from bench.judge import catalog
 from bench.judge.claims import parse_claim
 from bench.judge.verdict import METHOD, METHODS, judge
-from bench.terms import DeclaredWord, Fact, ThresholdWord, Verdict
+from bench.terms import (
+    Architecture,
+    DeclaredWord,
+    DeviceSpec,
+    Fact,
+    Reference,
+    ThresholdWord,
+    Verdict,
+)
 
 H100_PCIE = device("NVIDIA H100 PCIe")
 L4 = device("NVIDIA L4")
@@ -124,13 +132,70 @@ def test_sparse_and_unknown_figures_of_a_data_sheet_are_not_comparable(
     [
         ("int8=10TOPS,sparse", "sparse"),
         ("int8=10TOPS,dense,gpu+npu", "sum-of-engines"),
+        ("int8=10TOPS,dense,cpu+gpu+npu", "sum-of-engines"),
         ("int8=10TOPS,dense,npu", "other-engine"),
+        ("int4=10TOPS,dense,cpu", "precision-unknown"),
+        ("unstated=10TOPS,dense,cpu", "precision-unstated"),
     ],
 )
 def test_a_claim_that_is_not_like_for_like_is_not_comparable(text: str, reason: str) -> None:
-    verdict = judge(case(CPU, figures=[figure("int8", 1, of="cpu")], claims=[parse_claim(text)]))
-    row = declared(verdict, "int8", 10)
-    assert (row.word, row.reason) == ("not-comparable", reason)
+    verdict = judge(case(CPU, figures=[figure("int8", 11, of="cpu")], claims=[parse_claim(text)]))
+    (row,) = verdict.declared
+    assert (row.word, row.reason, row.share, row.reference) == ("not-comparable", reason, None, None)
+
+
+def test_a_claim_in_a_format_that_nobody_measures_opens_no_tier() -> None:
+    verdict = judge(case(UNKNOWN, figures=[figure("fp16", 9)], claims=[parse_claim("fp4=2PFLOPS,dense")]))
+    assert {row.precision for row in verdict.thresholds if row.tier == "edge-device"} == {"int8"}
+
+
+def test_a_claim_in_a_format_that_no_vendor_can_type_is_refused() -> None:
+    claim = replace(parse_claim("int4=10TOPS"), precision="int3")
+    with pytest.raises(ValueError, match="int3"):
+        case(CPU, claims=[claim])
+
+
+def of_a_board(**changes: Any) -> DeviceSpec:
+    """An NPU for which a source declares 5 dense TOPS, of which others reached 4."""
+    spec = next(spec for spec in catalog.specs() if spec.id == "a311d")
+    (row,) = spec.declared
+    first_hand = replace(row, density="dense", provenance="S1", verified=True, source="data sheet p. 1")
+    reached = Reference(
+        precision="int8",
+        ops_per_s=4e12,
+        low_ops_per_s=3.9e12,
+        high_ops_per_s=4.1e12,
+        source="a table",
+        verified=True,
+    )
+    facts: dict[str, Any] = {"declared": (first_hand,), "references": (reached,), "architecture": ()}
+    return replace(spec, **(facts | changes))
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "reason"),
+    [
+        ("int8=5TOPS,dense,npu", "not-borne-out", None),
+        ("int8=5TOPS,dense", "inconclusive", "engines-unstated"),
+        ("int8=5TOPS,npu", "inconclusive", "density-unstated"),
+    ],
+)
+def test_what_a_claim_leaves_unsaid_lowers_a_word_against_it(
+    text: str, word: str, reason: str | None
+) -> None:
+    # By a route of its own: through a provider or a runner a low figure refutes nothing.
+    external = replace(NPU, family="cuda")
+    slow = [figure("int8", 1, of="ort:NPU")]
+    found = case(external, figures=slow, claims=[parse_claim(text)], specs={"ort:NPU": of_a_board()})
+    (row,) = (row for row in judge(found).declared if row.declared.provenance == "stated")
+    assert (row.word, row.reason) == (word, reason)
+
+
+def test_what_a_claim_leaves_unsaid_does_not_lower_a_word_for_it() -> None:
+    fast = [figure("int8", 4.2, of="ort:NPU")]
+    claims = [parse_claim("int8=5TOPS")]
+    verdict = judge(case(NPU, figures=fast, claims=claims, specs={"ort:NPU": of_a_board()}))
+    assert {row.word for row in verdict.declared} == {"borne-out"}
 
 
 def test_the_words_do_not_accuse_a_board_whose_figure_is_third_hand() -> None:
@@ -139,6 +204,10 @@ def test_the_words_do_not_accuse_a_board_whose_figure_is_third_hand() -> None:
     verdict = judge(case(NPU, figures=slow, specs={"ort:NPU": spec}))
     assert declared(verdict, "int8", 5).word == "no-reference"
     assert "declared-not-verified" in codes(verdict)
+    (note,) = (finding for finding in verdict.findings if finding.code == "architecture-not-verified")
+    assert note.status == "info"
+    assert (note.numbers["architecture"], note.numbers["declared"]) == (1.2288e12, 5e12)
+    assert "architecture-below-claim" not in codes(verdict)
 
 
 def test_a_route_that_falls_short_demonstrates_nothing() -> None:
@@ -156,6 +225,98 @@ def test_documents_of_one_vendor_that_disagree_contradict_the_figure() -> None:
     verdict = judge(case(H100_PCIE, figures=[figure("fp32", 38.2)], specs=specs))
     assert declared(verdict, "fp32", 48).word == "contradicted"
     assert tier(verdict, "inference-server").declared_word == "inconclusive"
+
+
+def of_macs(macs_per_cycle: int, **changes: Any) -> Architecture:
+    """An NPU at 1 GHz: 2,450 multiply-adds a cycle are 4.9 TOPS."""
+    read: dict[str, Any] = {"provenance": "S2", "verified": True}
+    return Architecture(
+        engine="npu",
+        precision="int8",
+        macs_per_cycle=macs_per_cycle,
+        clock_hz=10**9,
+        source="reference manual p. 99",
+        **(read | changes),
+    )
+
+
+@pytest.mark.parametrize(("macs_per_cycle", "contradicted"), [(2449, True), (2450, False), (2600, False)])
+def test_macs_times_clock_times_two_below_the_claim_contradict_it_beyond_rounding(
+    macs_per_cycle: int, contradicted: bool
+) -> None:
+    spec = of_a_board(architecture=(of_macs(macs_per_cycle),))
+    fast = [figure("int8", 4.2, of="ort:NPU")]
+    verdict = judge(case(NPU, figures=fast, specs={"ort:NPU": spec}))
+    row = declared(verdict, "int8", 5)
+    threshold = tier(verdict, "edge-device", "int8", of="ort:NPU")
+    if contradicted:
+        assert (row.word, row.reason) == ("contradicted", "architecture-below-claim")
+        assert (threshold.declared_word, threshold.declared_reason) == (
+            "inconclusive",
+            "architecture-below-claim",
+        )
+    else:
+        assert (row.word, threshold.declared_word) == ("borne-out", "threshold-met")
+    assert ("architecture-below-claim" in codes(verdict)) is contradicted
+
+
+def test_a_contradiction_is_told_with_both_figures_and_both_sources() -> None:
+    verdict = judge(case(NPU, specs={"ort:NPU": of_a_board(architecture=(of_macs(600),))}))
+    assert declared(verdict, "int8", 5).word == "contradicted"
+    (finding,) = (finding for finding in verdict.findings if finding.code == "architecture-below-claim")
+    assert (finding.status, finding.numbers) == (
+        "warning",
+        {
+            "macs": 600,
+            "clock_hz": 10**9,
+            "architecture": 1.2e12,
+            "source": "reference manual p. 99",
+            "declared": 5e12,
+            "declared_source": "data sheet p. 1",
+        },
+    )
+
+
+@pytest.mark.parametrize("third_hand", ["claim", "architecture", "both"])
+def test_a_third_hand_figure_contradicts_nothing_and_is_a_note(third_hand: str) -> None:
+    spec = of_a_board(architecture=(of_macs(600),))
+    if third_hand != "architecture":
+        rows = tuple(replace(row, provenance="S3", verified=False) for row in spec.declared)
+        spec = replace(spec, declared=rows)
+    if third_hand != "claim":
+        spec = replace(spec, architecture=(of_macs(600, provenance="M", verified=False),))
+    verdict = judge(case(NPU, figures=[figure("int8", 4.2, of="ort:NPU")], specs={"ort:NPU": spec}))
+    assert declared(verdict, "int8", 5).word == "borne-out"
+    (note,) = (finding for finding in verdict.findings if finding.code.startswith("architecture-"))
+    assert (note.code, note.status) == ("architecture-not-verified", "info")
+
+
+def test_a_claim_that_may_be_of_sparse_operations_is_not_contradicted() -> None:
+    spec = of_a_board(architecture=(of_macs(1250),))
+    rows = tuple(replace(row, density="unstated") for row in spec.declared)
+    verdict = judge(case(NPU, specs={"ort:NPU": replace(spec, declared=rows)}))
+    assert declared(verdict, "int8", 5).word == "inconclusive"
+    (note,) = (finding for finding in verdict.findings if finding.code.startswith("architecture-"))
+    assert (note.code, note.status) == ("architecture-below-claim", "info")
+
+
+@pytest.mark.parametrize("changes", [{"density": "sparse"}, {"engines": ("gpu", "npu")}])
+def test_a_figure_of_another_kind_is_held_against_no_architecture(changes: dict[str, Any]) -> None:
+    spec = of_a_board(architecture=(of_macs(600),))
+    rows = tuple(replace(row, **changes) for row in spec.declared)
+    verdict = judge(case(NPU, specs={"ort:NPU": replace(spec, declared=rows)}))
+    assert declared(verdict, "int8", 5).word == "not-comparable"
+    assert not any(code.startswith("architecture-") for code in codes(verdict))
+
+
+def test_a_typed_claim_is_not_the_vendors_document() -> None:
+    spec = of_a_board(declared=(), references=(), architecture=(of_macs(600),))
+    claims = [parse_claim("int8=5TOPS,dense,npu")]
+    verdict = judge(
+        case(NPU, figures=[figure("int8", 1, of="ort:NPU")], claims=claims, specs={"ort:NPU": spec})
+    )
+    assert declared(verdict, "int8", 5).word == "no-reference"
+    assert not any(code.startswith("architecture-") for code in codes(verdict))
 
 
 def test_a_figure_above_the_ceiling_is_implausible_and_meets_nothing() -> None:
@@ -202,6 +363,17 @@ def test_a_typed_claim_of_1000_tflops_meets_nothing() -> None:
     for name in ("training-server", "inference-server", "edge-device"):
         row = tier(verdict, name)
         assert (row.declared_word, row.headline) == ("stated-only", "stated-only")
+
+
+def test_of_several_typed_claims_a_tier_shows_the_highest_that_is_comparable() -> None:
+    texts = ("int8=34TOPS,dense,cpu+gpu+npu", "int8=26TOPS,sparse,npu", "int8=13TOPS", "int8=11TOPS,npu")
+    claims = [parse_claim(text) for text in texts]
+    row = tier(judge(case(NPU, claims=claims)), "edge-device", "int8", of="ort:NPU")
+    assert row.declared is not None
+    assert (row.declared.ops_per_s, row.declared_word) == (13e12, "stated-only")
+    row = tier(judge(case(NPU, claims=claims[:2])), "edge-device", "int8", of="ort:NPU")
+    assert row.declared is not None
+    assert (row.declared.ops_per_s, row.declared_word) == (34e12, "stated-only")
 
 
 def test_a_typed_claim_leaves_the_sourced_figure_in_its_place() -> None:
