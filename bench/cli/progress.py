@@ -17,7 +17,14 @@ _LEAST_S = 0.25
 
 # What is done with a row, and what belongs to none: said by `phase` and `stage`.
 _WORDS = (
-    *(marked("search"), marked("check"), marked("settle"), marked("measure"), marked("hold")),
+    *(
+        marked("admit"),
+        marked("search"),
+        marked("check"),
+        marked("settle"),
+        marked("measure"),
+        marked("hold"),
+    ),
     *(marked("memory bandwidth"), marked("diagnoses"), marked("openings")),
 )
 

@@ -27,6 +27,9 @@ class Typed:
     """What to measure and how to judge it, in the words typed."""
 
     devices: tuple[str, ...]
+    ep_libraries: tuple[str, ...]
+    ep_options: tuple[str, ...]
+    runner: str | None
     precisions: tuple[str, ...]
     claims: tuple[str, ...]
     rules: str | None
@@ -46,11 +49,14 @@ class Typed:
         """The words that ask for the same measurement once."""
         several = {
             "--device": self.devices,
+            "--ep-library": self.ep_libraries,
+            "--ep-option": self.ep_options,
             "--precision": self.precisions,
             "--claim": self.claims,
             "--require": self.required,
         }
         single = {
+            "--runner": self.runner,
             "--rules": self.rules,
             "--case": self.case,
             "--time": self.time,
@@ -80,9 +86,21 @@ def _seconds(option: str, text: str | None) -> float | None:
     "--device",
     "devices",
     multiple=True,
-    default=("cpu",),
     help="One of `bench devices`; repeatable. [default: cpu]",
 )
+@click.option(
+    "--ep-library",
+    "ep_libraries",
+    multiple=True,
+    help="Of an execution provider, NAME=PATH; repeatable.",
+)
+@click.option(
+    "--ep-option",
+    "ep_options",
+    multiple=True,
+    help="Of the execution provider, KEY=VALUE; repeatable.",
+)
+@click.option("--runner", metavar="CMD", help="Measure the board behind this command (docs/runner.md).")
 @click.option(
     "--precision",
     "precisions",
@@ -104,9 +122,9 @@ def _seconds(option: str, text: str | None) -> float | None:
     "--case",
     "case_file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A TOML file with what is stated about the visit.",
+    help="TOML: what is stated; --case-template prints one.",
 )
-@click.option("--case-template", is_flag=True, help="Print such a file to fill in; measures nothing.")
+@click.option("--case-template", is_flag=True, hidden=True)
 @click.option("--rules", help=f"Rule set: an id or FILE. [default: {DEFAULT_RULES}]")
 @click.option(
     "--require",
@@ -125,7 +143,7 @@ def _seconds(option: str, text: str | None) -> float | None:
     "--repeat",
     type=click.IntRange(min=2, max=1000),
     metavar="N",
-    help="Run N times, each in a process and file of its own.",
+    help="N runs, each a process and a file.",
 )
 @click.option(
     "--power-log",
@@ -146,8 +164,13 @@ def _seconds(option: str, text: str | None) -> float | None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
+# Whoever reads this has found it; the page has 24 lines.
+@click.help_option("-h", "--help", hidden=True)
 def run(
     devices: tuple[str, ...],
+    ep_libraries: tuple[str, ...],
+    ep_options: tuple[str, ...],
+    runner: str | None,
     precisions: tuple[str, ...],
     claims: tuple[str, ...],
     challenge: Path | None,
@@ -175,11 +198,15 @@ def run(
     from bench.cli import keys_here
     from bench.cli.progress import Watcher
     from bench.devices import power_log as meter
+    from bench.devices import runner as external
     from bench.devices.clock import HostClock
     from bench.evidence.destination import destination
 
     typed = Typed(
-        devices=devices,
+        devices=devices or (("cpu",) if runner is None else ("runner",)),
+        ep_libraries=ep_libraries,
+        ep_options=ep_options,
+        runner=runner,
         precisions=precisions,
         claims=claims,
         rules=rules,
@@ -192,12 +219,13 @@ def run(
     )
     if repeat is not None:
         _refuse_single("--repeat", **{"-o": output, "--challenge": challenge})
-        _plan(typed)
+        with external.connected_to(runner):
+            _plan(typed)
         from bench.cli.repeat import repeated
 
         files = [*_option("--power-log", power_log), *_option("--key", key_file)]
         return repeated(repeat, [*typed.words(), *files], as_json=as_json, quiet=quiet)
-    with stoppable() as stop:
+    with stoppable() as stop, external.connected_to(runner):
         plan = _plan(typed)
         if power_log is not None:
             meter.check(power_log)
@@ -243,7 +271,7 @@ def _refuse_single(option: str, **given: Path | None) -> None:
 def _plan(typed: Typed) -> "Plan":
     """Everything that can be refused is refused here, before anything is measured."""
     from bench import plan
-    from bench.devices import family, host
+    from bench.devices import family, host, ort
     from bench.evidence import case
     from bench.judge import catalog
     from bench.judge.claims import parse_claim
@@ -251,7 +279,8 @@ def _plan(typed: Typed) -> "Plan":
 
     typed.check()
     stated = None if typed.case is None else case.read(typed.case)
-    chosen = family.select(typed.devices, family.inventory())
+    ort.name_libraries(typed.ep_libraries)
+    chosen = ort.with_options(family.select(typed.devices, family.inventory()), typed.ep_options)
     posed = None if typed.challenge is None else _posed(typed.challenge, chosen)
     rule_set = catalog.rules(typed.rules or _asked_rules(posed))
     catalog.require_known(rule_set, typed.required)

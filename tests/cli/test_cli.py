@@ -222,7 +222,7 @@ def test_devices_are_listed_with_the_reason_for_what_is_not_there(
     assert re.search(r"^ort:CPUExecutionProvider:CPU:0  ", said.out, re.M)
     assert "\x1b" not in said.out
     families = {family["family"]: family for family in bench("devices", "--json").json}
-    assert set(families) == {"cpu", "cuda", "ort"}
+    assert set(families) == {"cpu", "cuda", "ort", "runner"}
     assert all(family["devices"] or family["unavailable"] for family in families.values())
     blind = bench("devices", env=without_heavy)
     assert blind.code == 0

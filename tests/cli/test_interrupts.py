@@ -54,7 +54,7 @@ class Scripted:
         return self.file.with_name("run-partial.evidence.json")
 
 
-NOT_REFINED = Refinement(rounds=(), multiple=1, k_max=1 << 20)
+NOT_REFINED = Refinement(dimensions=(), rounds=(), multiple=1, k_max=1 << 20)
 
 
 class Watched(Watcher):
@@ -78,7 +78,12 @@ def scripted(tmp_path: Path) -> Scripted:
         room=1 << 40,
     )
     row = plan.PlannedRow(
-        workload=workload(FP32), ladder=(SMALL,), refinement=NOT_REFINED, threads=1, unavailable=None
+        workload=workload(FP32),
+        device=made.devices[0],
+        ladder=(SMALL,),
+        refinement=NOT_REFINED,
+        threads=1,
+        unavailable=None,
     )
     file = tmp_path / "run.evidence.json"
     run = Run(

@@ -49,7 +49,7 @@ WHY_ENDED = {
 NEVER_A_ROW = {"not-applicable"}
 # Names of arithmetic, shown as they are in the column "measured".
 ARITHMETIC = {
-    *("floating-point", "int8-accumulator-unseen", "int8-or-fp16-sums", "int8-saturating"),
+    *("floating-point", "int8-or-fp16-sums", "int8-saturating"),
     *("tf32-or-fp16", "tf32-truncated"),
 }
 # Other words with a hyphen that are no codes: layouts, facts, key types, names of files and formats.
@@ -74,6 +74,8 @@ NO_CODES = {
         "tensors-in-all",
         "tied-embeddings",
     ),
+    # A fact, and what the nonce chooses.
+    *("hardware-type", "left-over"),
     # What a chart is made of.
     *("aria-labelledby", "font-family", "over-time", "stroke-linejoin"),
     # Names of diagnostics, and of the chain that a clock is measured by.
@@ -132,6 +134,13 @@ def looped(variable: str, inside: str) -> set[str]:
     return found
 
 
+def defaults(field: str, inside: str) -> set[str]:
+    """What a field holds from the first: `code: str = "a"`."""
+    nodes = ast.walk(SOURCES[inside])
+    fields = (n for n in nodes if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == field)
+    return set().union(*(texts(node.value) for node in fields))
+
+
 def returned(inside: str) -> set[str]:
     """What the functions that return `str | None` return besides the words of a verdict."""
     found: set[str] = set()
@@ -169,6 +178,8 @@ def finding_codes() -> set[str]:
         | argument("finding", 1, "bench/judge")
         | argument("_finding", 3, "bench/judge")
         | argument("refuse", 0)
+        | admission_codes()
+        | defaults("code", "bench/measure/search.py")
         | looped("code", "bench/judge")
         | argument("_finding", 1, "bench/parameters")
         | doubt_codes()
@@ -176,6 +187,11 @@ def finding_codes() -> set[str]:
         # What a kernel says to the plan becomes the row's finding.
         | (argument("Unavailable", 1, "kernels") - NEVER_A_ROW)
     )
+
+
+def admission_codes() -> set[str]:
+    """Why what a provider or a runner says is not believed: a refused row's finding, and its reason."""
+    return argument("NotAdmitted", 1)
 
 
 def doubt_codes() -> set[str]:
@@ -188,8 +204,8 @@ def reason_codes() -> set[str]:
         *("reason", "declared_reason", "delivered_reason", "ceiling_reason"),
         *("roof_reason", "energy_reason"),
     }
-    found = clock_codes() | doubt_codes()
-    for room in ("verdict", "delivered", "rows", "ceiling", "energy"):
+    found = clock_codes() | doubt_codes() | admission_codes()
+    for room in ("verdict", "delivered", "rows", "ceiling", "energy", "admission"):
         found |= returned(f"bench/judge/{room}.py")
     for name in ("Delivered", "Figure", "BorneOut", "Threshold", "Consumed"):
         for call in calls(name):
@@ -207,7 +223,7 @@ def clock_codes() -> set[str]:
 
 
 def beside_codes() -> set[str]:
-    """Why a size of memory or a condition of a diagnosis is not there."""
+    """Why a size of memory, a condition of a diagnosis or a rate beside the processor's is not there."""
     files = ("bench/measure/diagnostics.py", "kernels/memory.py")
     found = argument("_NotHere", 0) | argument("_without", 3) | results_of("flusher", files[0])
     for file in files:
@@ -217,7 +233,7 @@ def beside_codes() -> set[str]:
                 found |= results(value.elts[0] if isinstance(value, ast.Tuple) else value)
         for call in calls("Transfer", file):
             found |= results(keyword(call, "reason"))
-    return found | opening_codes()
+    return found | results_of("_beside_cpu", "bench/measure/admission.py") | opening_codes()
 
 
 def opening_codes() -> set[str]:
@@ -287,7 +303,7 @@ def limit_codes() -> set[str]:
     )
     asked = terms.Digest(name="challenge", sha256="")
     return {
-        *does_not_show(None, [figure], [], with_case=True),
+        *does_not_show(None, [figure], [], with_case=True, external=True),
         *does_not_show(asked, [figure], [opening], with_case=False),
         verify_run.NOT_GIVEN,
         *conclusion.does_not_show(None),
