@@ -7,12 +7,12 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-from bench.precision import PRECISIONS
+from bench.precision import DECLARABLE, comparable_precision
 from bench.printable import printable
 from bench.report import sentences
 from bench.report.language import listed, marked, tr
 from bench.report.opened import opened
-from bench.terms import Condition, Delivered, Energy, Evidence, Transfer, Trial
+from bench.terms import Condition, Delivered, Energy, Evidence, Through, Transfer, Trial
 from bench.units import NS_PER_S, format_bytes, format_rate, format_seconds
 
 
@@ -20,6 +20,7 @@ def beside(console: Console, evidence: Evidence) -> None:
     """Nothing here changes a figure or a verdict."""
     figures = list(_figures(evidence))
     _bounds(console, figures)
+    _through(console, evidence)
     _held(console, evidence)
     _conditions(console, evidence)
     for line in machine(evidence):
@@ -39,7 +40,7 @@ def plain(*columns: str) -> Table:
 
 def unit_of(name: str) -> str:
     """A precision's unit. Operations count in any format, also in one that is not known here."""
-    return PRECISIONS[name].unit if name in PRECISIONS else "TOPS"
+    return comparable_precision(name).unit if name in DECLARABLE else "TOPS"
 
 
 def _figures(evidence: Evidence) -> Iterator[Delivered]:
@@ -79,6 +80,71 @@ def _bounds(console: Console, figures: Sequence[Delivered]) -> None:
         )
     console.print(table)
     console.print(tr("ceiling: cores × operations per clock of the widest instruction × measured clock"))
+    console.print()
+
+
+# -------------------------------------------------------------------------------------- where it ran
+
+
+def through_columns() -> tuple[str, ...]:
+    """Of the table about rows that went through an execution provider; those of numbers begin with >."""
+    return (
+        tr("row"),
+        tr("placed"),
+        tr("ran as"),
+        ">" + tr("launch alone"),
+        ">" + tr("slope"),
+        ">" + tr("× processor"),
+    )
+
+
+def through_rows(evidence: Evidence) -> list[tuple[str, ...]]:
+    return [
+        (
+            printable(row.row),
+            tr("not told")
+            if row.through.provider is None
+            else tr("all {nodes} nodes", nodes=row.through.nodes),
+            tr("not shown") if row.through.operators is None else printable(", ".join(row.through.operators)),
+            tr("{time} µs", time=f"{row.through.dispatch_ns / 1000:.0f}"),
+            format_rate(row.through.slope, unit_of(row.precision)) if row.through.slope else tr("none"),
+            _ratio(row.through),
+        )
+        for row in evidence.delivered
+        if row.through is not None
+    ]
+
+
+def _ratio(row: Through) -> str:
+    if row.cpu_ratio is None:
+        return sentences.beside(row.cpu_reason or "")
+    return f"{row.cpu_ratio:.2f}"
+
+
+def through_notes() -> tuple[str, ...]:
+    return (
+        tr(
+            "placed: the nodes that count, by ONNX Runtime's own record; ran as: the operators in a profile "
+            "of one run"
+        ),
+        tr(
+            "slope: from one graph to one that does twice the work, without what every launch takes; never a "
+            "figure"
+        ),
+    )
+
+
+def _through(console: Console, evidence: Evidence) -> None:
+    rows = through_rows(evidence)
+    if not rows:
+        return
+    console.print(tr("Where the work was placed, and what launching takes"), style="bold")
+    table = plain(*through_columns())
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    for note in through_notes():
+        console.print(note)
     console.print()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bench.printable import printable
 from bench.report import case as stated
 from bench.report import dates, page, plot, sentences
-from bench.report.beside import machine, percent, unit_of
+from bench.report.beside import machine, percent, through_columns, through_notes, through_rows, unit_of
 from bench.report.findings import SAID_EACH
 from bench.report.language import listed, marked, tr
 from bench.report.parameters import parameters as counted
@@ -134,6 +134,7 @@ def report(evidence: Evidence, rules: RuleSet, checked: Checked) -> str:
         figure_table=_figures(evidence),
         declared_table=_declared(evidence),
         row_table=_rows(evidence),
+        through_table=_through(evidence),
         roofline=plot.roofline(evidence),
         roof_table=_roofs(evidence),
         over_time=plot.over_time(evidence),
@@ -369,7 +370,10 @@ def _declared(evidence: Evidence) -> Table | None:
         tr("Is the declared figure borne out?"),
         columns,
         rows,
-        (tr("reference: the share of the declared figure that others measured on the same device"),),
+        (
+            tr("reference: the share of the declared figure that others measured on the same device"),
+            *sentences.comparable(evidence.verdict.declared),
+        ),
     )
 
 
@@ -381,10 +385,8 @@ def _rows(evidence: Evidence) -> Table | None:
     """Every row that was measured or tried."""
     shapes = {(m.workload.device, m.workload.row): m.workload.shape for m in evidence.measurements}
     best = {(figure.device, figure.row) for figure in evidence.figures}
-    rows, unseen = [], False
+    rows = []
     for row in evidence.delivered:
-        measured = row.measured or "-"
-        unseen = unseen or "-accumulator-unseen" in measured
         counts = ""
         if (row.device, row.row) in best:
             counts = tr("yes, the figure")
@@ -397,7 +399,7 @@ def _rows(evidence: Evidence) -> Table | None:
                 printable(row.precision),
                 _short_row(row.row),
                 with_interval(row.estimate) if row.estimate else tr("no figure"),
-                printable(measured.replace("-accumulator-unseen", "?")),
+                printable(row.measured or "-"),
                 shape_text(shapes[row.device, row.row]) if row.estimate else "",
                 percent(row.estimate.value / row.ceiling) if row.estimate and row.ceiling else tr("unknown"),
                 counts,
@@ -412,12 +414,19 @@ def _rows(evidence: Evidence) -> Table | None:
         _number(tr("of ceiling")),
         _answer(tr("counts")),
     )
-    notes = [tr("int8? an 8-bit output that does not show in what it was added up")] if unseen else []
+    notes = []
     reasons = ((row.ceiling_reason, row.ceiling is None) for row in evidence.delivered if row.ceiling_reason)
     for code, unknown in dict.fromkeys(reasons):
         words = marked("ceiling: unknown ({reason})") if unknown else marked("ceiling: uncertain ({reason})")
         notes.append(tr(words, reason=sentences.reason(code)))
     return _table(tr("All rows"), columns, rows, notes)
+
+
+def _through(evidence: Evidence) -> Table | None:
+    """Where the rows that went through an execution provider ran."""
+    columns = [_number(name[1:]) if name.startswith(">") else name for name in through_columns()]
+    caption = tr("Where the work was placed, and what launching takes")
+    return _table(caption, columns, through_rows(evidence), through_notes())
 
 
 def _roofs(evidence: Evidence) -> Table | None:

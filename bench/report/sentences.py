@@ -4,12 +4,13 @@ The tables are English, as the catalogues' keys; the functions say them in the l
 without a sentence is shown as it is with its numbers; a test sees to it that there is none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
+from bench.precision import comparable_precision
 from bench.printable import printable
-from bench.report.language import marked, spoken, tr
-from bench.terms import Finding, ItemCondition, Role, RuleSet, Scalar, Unavailable
+from bench.report.language import listed, marked, spoken, tr
+from bench.terms import BorneOut, DeviceKind, Finding, ItemCondition, Role, RuleSet, Scalar, Unavailable
 from bench.units import format_count, scaled
 
 # Findings, by code. {names} are the finding's numbers: rates come scaled, shares as percentages.
@@ -46,6 +47,10 @@ FINDINGS: Mapping[str, str] = {
         "The device worked for {device_ns} ns of {host_ns} ns: between launches it waited. The figure stands "
         "on the host's time."
     ),
+    "latencies-too-short": marked(
+        "By the runner's own word the device worked for {device_ns} ns of {host_ns} ns, less than half: its "
+        "latencies leave something out. The figure stands on the time from outside."
+    ),
     "cpu-time-exceeds-elapsed": marked(
         "{cpus} processors gave {cpu_ns} ns of CPU time in {host_ns} ns: the clock cannot be believed, "
         "no figure."
@@ -53,6 +58,24 @@ FINDINGS: Mapping[str, str] = {
     "processors-exceed-elapsed": marked(
         "The {cpus} processors were busy or stolen for {share} of the time, by the kernel's own count: "
         "the clock cannot be believed, no figure."
+    ),
+    "not-placed": marked("Not measured, the provider does not take the form: {detail}"),
+    "not-fused": marked("Not measured, the provider does not compute the form in integers: {detail}"),
+    "cast-around": marked("Not measured, the provider does not compute in the precision: {detail}"),
+    "placement-unknown": marked("Not measured, where the work was placed is not told: {detail}"),
+    "provider-error": marked("Not measured, the provider goes on after an error: {detail}"),
+    "runs-left-out": marked("The runner did not do all the work that it was asked for: {detail}"),
+    "work-does-not-grow": marked(
+        "A graph that does twice the work took {growth} times the time: the work was not done, or launching "
+        "takes most of the time. No figure."
+    ),
+    "dispatch-bound": marked(
+        "A launch took {launch_ns} ns, and launching alone {dispatch_ns} ns: the figure shows launching as "
+        "much as computing."
+    ),
+    "as-fast-as-processor": marked(
+        "The device runs the same graph at {ratio} times the rate of the processor beside it: it may be the "
+        "processor that computes."
     ),
     "work-elsewhere": marked(
         "The process was busy for {share} of the time only: something else than this processor did the "
@@ -127,6 +150,15 @@ FINDINGS: Mapping[str, str] = {
     "claim-probably-sparse": marked(
         "The claim {claimed} is {ratio} times the dense figure {dense}: probably the sparse one."
     ),
+    "architecture-below-claim": marked(
+        "{macs} multiply-adds a cycle × {clock_hz} × 2 = {architecture} ({source}); declared are {declared} "
+        "({declared_source})."
+    ),
+    "architecture-not-verified": marked(
+        "A note without a verdict (verified = false): {macs} multiply-adds a cycle × {clock_hz} × 2 would be "
+        "{architecture} ({source}); declared are {declared} ({declared_source}). Not both were re-read at "
+        "their source, and they may be about different parts or clocks."
+    ),
     # about a model's files
     "index-size-differs": marked(
         "The index states {stated} bytes of tensors, the files hold {stored}: index and files are not of one "
@@ -174,9 +206,13 @@ FINDINGS: Mapping[str, str] = {
 REASONS: Mapping[str, str] = {
     "too-few-visits": marked("fewer than five visits"),
     "not-checked": marked("outputs not checked on every operand set"),
-    "accumulator-unseen": marked("8-bit output: the accumulator is not seen"),
     "saturating-operands": marked("operands kept within 6 bits, where nothing saturates"),
     "fast-algorithm": marked("not the direct algorithm"),
+    "host-simulator": marked("a host simulator, not an NPU: its rate is the host's"),
+    "not-placed": marked("the provider does not take this form"),
+    "not-fused": marked("the provider computes this form in floating point"),
+    "cast-around": marked("the provider computes it in another precision"),
+    "placement-unknown": marked("where the work is placed is not shown"),
     "clock-not-measured": marked("clock not measured"),
     "no-figure": marked("there is no figure"),
     "microarchitecture-unknown": marked("no profile of this processor's microarchitecture"),
@@ -198,11 +234,13 @@ REASONS: Mapping[str, str] = {
     "sum-of-engines": marked("adds up several engines; one device was measured"),
     "other-engine": marked("names another kind of engine than this device"),
     "own-documents-differ": marked("the vendor's own documents differ"),
+    "architecture-below-claim": marked("the vendor's own MACs × clock × 2 come to less"),
     "precision-not-measured": marked("precision not measured"),
     "above-ceiling": marked("above what the device can do"),
     "nobody-measured-it": marked("no sourced measurement of this device is known"),
     "interval-crosses": marked("the interval lies on both sides"),
     "density-unstated": marked("source does not say whether dense or sparse"),
+    "engines-unstated": marked("the claim does not say of which engines; it may be a sum"),
     "route": marked("this route may not reach what the device can"),
     "typed-claim": marked("typed, no source was read"),
     "precision-not-declared": marked("profile declares none in this precision"),
@@ -227,6 +265,9 @@ BESIDE: Mapping[str, str] = {
     "wrong-outputs": marked("its results were wrong"),
     "backend-failed": marked("the backend failed"),
     "backend-refused": marked("not measured: the backend refuses it"),
+    "same-provider": marked("it is the processor's own provider"),
+    "cpu-takes-too-long": marked("the processor would take seconds for one launch"),
+    "cpu-refused": marked("the processor's provider does not take the graph"),
     "one-thread-only": marked("the row runs on one thread already"),
     "one-cpu-only": marked("the process may run on one CPU only"),
     "one-backend": marked("no row of another backend was measured"),
@@ -251,6 +292,9 @@ DOES_NOT_SHOW: Mapping[str, str] = {
     "software-cannot-prove-itself": marked("that the program was the published one: none proves itself"),
     "devices-not-counted": marked(
         "that one device did the work: software cannot see a remote or an extra one"
+    ),
+    "external-runner": marked(
+        "that the board did the work: an external runner's own words say what it is and where it ran"
     ),
     "outputs-not-opened": marked("to others that the work was done: this machine alone checked the outputs"),
     "launches-not-committed": marked(
@@ -389,7 +433,12 @@ UNAVAILABLE: Mapping[str, str] = {
     "broken-onnxruntime": marked("ONNX Runtime does not import"),
     "hollow-onnxruntime": marked("the folder of ONNX Runtime is empty, left by an uninstall"),
     "old-onnxruntime": marked("this ONNX Runtime cannot list devices"),
+    "no-runner": marked("a board behind a command of its vendor's"),
     "no-ep-device": marked("installed, but it offers no device"),
+    "ep-plugin-broken": marked("installed, but it does not say where its library is"),
+    "ep-library-fails": marked("ONNX Runtime cannot load its library"),
+    "ep-shares-out": marked("the work could leave the device"),
+    "ep-not-kept": marked("no option is known that keeps the work on this hardware"),
     "no-cpuinfo": marked("the processor cannot be read; measuring is for Linux"),
 }
 
@@ -416,6 +465,7 @@ ABSENT: Mapping[str, str] = {
     "no-other-reading": marked("the clock cannot be read another way here"),
     "clock-stands-still": marked("the clock stands still"),
     "old-python": marked("this version of Python cannot tell"),
+    "library-named": marked("the library was named, and not installed as a package"),
     "not-from-a-wheel": marked("the program runs from its sources and not from a wheel"),
     "deleted": marked("the file was deleted or replaced after it was loaded"),
 }
@@ -451,6 +501,14 @@ _BAD = {
     *("not-met", "not-demonstrated"),
 }
 
+# What computes, by a device's kind.
+ENGINES: Mapping[DeviceKind, str] = {
+    "cpu": marked("CPU"),
+    "gpu": marked("GPU"),
+    "npu": marked("NPU"),
+    "accelerator": marked("accelerator"),
+}
+
 # What a finding is about, where that is no row and no device.
 SUBJECTS: Mapping[str, str] = {
     "machine": marked("machine"),
@@ -462,7 +520,10 @@ SUBJECTS: Mapping[str, str] = {
 BOUNDS: Mapping[str, str] = {"compute": marked("compute"), "memory": marked("memory")}
 DECIDED_BY: Mapping[str, str] = {"declared": marked("declared"), "delivered": marked("delivered")}
 
-_RATES = {"first", "last", "declared", "reference", "delivered", "ceiling", "claimed", "dense", "limit"}
+_RATES = {
+    *("first", "last", "declared", "architecture", "reference", "delivered", "ceiling", "claimed", "dense"),
+    "limit",
+}
 _SHARES = {"share", "half_width", "left_out", "confidence"}
 
 
@@ -520,6 +581,23 @@ def decided_by(name: str) -> str:
 def item_answer(word: str) -> str | None:
     """What an answer to an item means, where it is no plain yes or no."""
     return tr(ITEM_ANSWERS[word]) if word in ITEM_ANSWERS else None
+
+
+def comparable(answers: Iterable[BorneOut]) -> tuple[str, ...]:
+    """For each kind of device what a figure would have to be to be compared; none where all figures are."""
+    wanted: dict[DeviceKind, dict[str, None]] = {}
+    for row in answers:
+        if row.word == "not-comparable":
+            name = comparable_precision(row.declared.precision).name
+            wanted.setdefault(row.kind, {})[name] = None
+    return tuple(
+        tr(
+            "comparable would be: the dense figure of the {engine} alone, in {precisions}",
+            engine=tr(ENGINES[kind]),
+            precisions=listed(names),
+        )
+        for kind, names in wanted.items()
+    )
 
 
 def answer(word: str) -> str:
@@ -584,6 +662,8 @@ def _shown(name: str, value: Scalar) -> str:
     if name in _RATES:
         number, prefix = scaled(value, "TOPS")
         return f"{number:.4g} {prefix.removesuffix('OPS')}op/s"
+    if name == "clock_hz":
+        return f"{value / 1e9:.4g} GHz"
     if name in _SHARES:
         return f"{100 * value:.1f} %"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -93,13 +93,18 @@ def _uneven(estimate: Estimate) -> bool:
 
 
 def shape_text(shape: Shape) -> str:
-    """`2048×512×1024`, or batch, channels to filters, image, kernel and padding of a convolution."""
+    """`2048×512×1024`, or batch, channels to filters, image, kernel and padding of a convolution.
+
+    After it the layers on one another (`L8`) and the streams (`S2`), where there are several.
+    """
+    layers = f" L{shape.depth}" if shape.depth > 1 else ""
+    streams = f" S{shape.streams}" if shape.streams > 1 else ""
     if isinstance(shape, GemmShape):
-        return f"{shape.m}×{shape.n}×{shape.k}"
+        return f"{shape.m}×{shape.n}×{shape.k}{layers}{streams}"
     padding = f" pad {shape.padding}" if shape.padding else ""
     return (
         f"{shape.batch}×{shape.channels}→{shape.filters} {shape.height}×{shape.width} "
-        f"k{shape.kernel}{padding}"
+        f"k{shape.kernel}{padding}{layers}{streams}"
     )
 
 
@@ -187,7 +192,8 @@ def _case(console: Console, stated: Case | None) -> None:
 
 def device_line(device: Device) -> str:
     """The device in a line: its name, and what of its facts says how large it is."""
-    parts = [printable(device.name)]
+    name = printable(device.name)
+    parts = [tr("external runner: {name}", name=name) if device.family == "runner" else name]
     threads = device.fact("threads-usable")
     if threads is not None:
         parts.append(tr("{threads} threads usable", threads=threads))
@@ -211,7 +217,7 @@ def _rows(console: Console, evidence: Evidence) -> None:
             row.precision,
             f"{kernel} {form}{mark}",
             with_interval(row.estimate) if row.estimate else tr("no figure"),
-            printable((row.measured or "-").replace("-accumulator-unseen", "?")),
+            printable(row.measured or "-"),
             shape_text(shapes[row.device, row.row]) if row.estimate else "",
         ]
         table.add_row(*cells, *([_share(row)] if known else []))
@@ -222,8 +228,6 @@ def _rows(console: Console, evidence: Evidence) -> None:
             " end is highest; rows held under load (--sustain) go before all others"
         )
     )
-    if any("-accumulator-unseen" in (row.measured or "") for row in evidence.delivered):
-        console.print(tr("int8? an 8-bit output that does not show in what it was added up"))
     for reason, mark in notes.items():
         console.print(tr("{mark} not counted: {reason}", mark=mark, reason=sentences.reason(reason)))
     reasons = ((row.ceiling_reason, row.ceiling is None) for row in evidence.delivered if row.ceiling_reason)
@@ -324,7 +328,7 @@ def headline(row: Threshold, borne_out: BorneOut | None) -> str | None:
         tr("delivered alone: {answer}", answer=_worded(row.delivered_word, row.delivered_reason)),
     ]
     if borne_out is not None:
-        parts.insert(1, _beside_declared(borne_out))
+        parts[1:1] = [_beside_declared(borne_out), *sentences.comparable([borne_out])]
     return tr("; ").join(parts)
 
 
@@ -388,4 +392,6 @@ def _declared(console: Console, evidence: Evidence) -> None:
             word,
         )
     console.print(table)
+    for words in sentences.comparable(evidence.verdict.declared):
+        console.print(words)
     console.print()

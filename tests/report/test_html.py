@@ -243,6 +243,9 @@ def test_the_page_verifies_by_what_it_was_made_by(tmp_path: Path) -> None:
 def test_a_run_under_a_challenge_is_verified_against_it(rules: str | None, options: str) -> None:
     typed = run.Typed(
         devices=("cpu",),
+        ep_libraries=(),
+        ep_options=(),
+        runner=None,
         precisions=(),
         claims=(),
         rules=rules,

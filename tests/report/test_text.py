@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from judge_cases import case
 from program import Made, environment
 from rich.cells import cell_len
 from rich.console import Console
@@ -21,7 +22,9 @@ from scripted_device import FP32, telemetry
 
 from bench.evidence import statement
 from bench.judge import catalog
+from bench.judge.claims import parse_claim
 from bench.judge.conclusion import conclude, observed_in
+from bench.judge.verdict import judge
 from bench.report import sentences, text, typed
 from bench.report.language import LANGUAGES, Language, speaking
 from bench.terms import (
@@ -323,6 +326,7 @@ def measured(rates: tuple[float, ...], device: Device = H100, size: int = 4096) 
         tried=(),
         before=right,
         probe=right,
+        admission=None,
         visits=visits,
         held=None,
         timed=right,
@@ -401,6 +405,71 @@ def test_a_headline_about_a_typed_claim_says_whose_word_it_is(evidence: Evidence
     )
 
 
+def test_a_headline_about_a_claim_that_is_not_comparable_says_what_would_be(evidence: Evidence) -> None:
+    claim = Claim(precision="fp32", ops_per_s=1e15, density="sparse", engines=())
+    unknown = replace(H100, name="Nobody's Accelerator 9000")
+    shown = example(evidence, measured(VISITS), devices=(unknown,))
+    shown = concluded(replace(shown, claims=(claim,)))
+    assert headlines(shown.verdict)["inference-server"] == (
+        "declared 1000 TFLOPS fp32 ≥ 45: stated only (typed, no source was read); delivered 38.2 ± 0.3: not "
+        "comparable (counts sparse operations; dense ones are measured); comparable would be: the dense "
+        "figure of the GPU alone, in fp32; delivered alone: threshold not met"
+    )
+
+
+@pytest.mark.parametrize(
+    ("claimed", "why", "would_be"),
+    [
+        ("int4=10TOPS,dense,npu", "a format that is not compared here", "NPU alone, in int8"),
+        ("unstated=10TOPS,dense,npu", "source does not say in which precision", "NPU alone, in int8"),
+        ("int8=10TOPS,sparse,npu", "counts sparse operations; dense ones are measured", "NPU alone, in int8"),
+        (
+            "int8=34TOPS,dense,gpu+npu",
+            "adds up several engines; one device was measured",
+            "NPU alone, in int8",
+        ),
+        ("fp16=9TFLOPS,dense,gpu", "names another kind of engine than this device", "NPU alone, in fp16"),
+    ],
+)
+def test_a_claim_that_is_not_comparable_is_told_with_why_and_what_would_be(
+    evidence: Evidence, claimed: str, why: str, would_be: str
+) -> None:
+    npu = replace(H100, name="Some NPU", kind="npu")
+    shown = example(evidence, measured(VISITS), devices=(npu,))
+    report = words(told(concluded(replace(shown, claims=(parse_claim(claimed),))), 160))
+    assert f"not-comparable ({why})" in report
+    assert f"comparable would be: the dense figure of the {would_be}" in report
+
+
+def test_what_would_be_comparable_is_told_once_for_all_figures_of_a_device(evidence: Evidence) -> None:
+    lines = told(example(evidence, measured(VISITS)), 160).splitlines()
+    (line,) = (line for line in lines if line.startswith("comparable would be"))
+    assert line.endswith("the dense figure of the GPU alone, in fp64, tf32, bf16, fp16, fp8_e4m3, int8")
+
+
+def test_nothing_is_said_of_what_would_be_comparable_where_all_figures_are(evidence: Evidence) -> None:
+    unknown = replace(H100, name="Nobody's Accelerator 9000")
+    shown = example(evidence, measured(VISITS), devices=(unknown,))
+    report = told(concluded(replace(shown, claims=(parse_claim("fp32=48TFLOPS,dense"),))))
+    assert "comparable would be" not in report
+
+
+def test_a_third_hand_figure_above_its_architecture_is_noted_in_words_that_do_not_accuse() -> None:
+    board = next(spec for spec in catalog.specs() if spec.id == "a311d")
+    npu = replace(H100, name="Some NPU", kind="npu")
+    verdict = judge(case(npu, specs={npu.selector: board}))
+    note = next(sentences.finding(one) for one in verdict.findings if one.code.startswith("architecture"))
+    assert note.startswith(
+        "A note without a verdict (verified = false): 768 multiply-adds a cycle × 0.8 GHz × 2 would be "
+        "1.229 Top/s (data sheet p. 99 as quoted"
+    )
+    assert "declared are 5 Top/s (Paddle-Lite" in note
+    assert note.endswith("and they may be about different parts or clocks.")
+    # Whole within what a report shows of a finding.
+    assert len(note) < 600
+    assert not re.search(r"contradict|refute|false claim|wrong|mislead|exaggerat", note, re.I)
+
+
 @pytest.mark.parametrize(
     ("low", "value", "high", "shown"),
     [
@@ -432,7 +501,13 @@ def test_two_devices_with_a_row_of_one_name_keep_their_shapes_and_marks(evidence
 
 @pytest.mark.parametrize(
     ("precision", "shown"),
-    [("fp32", "5.000 TFLOPS"), ("int8", "5.000 TOPS"), ("int4", "5.000 TOPS"), ("unstated", "5.000 TOPS")],
+    [
+        ("fp32", "5.000 TFLOPS"),
+        ("fp4", "5.000 TFLOPS"),
+        ("int8", "5.000 TOPS"),
+        ("int4", "5.000 TOPS"),
+        ("unstated", "5.000 TOPS"),
+    ],
 )
 def test_a_declared_rate_is_counted_in_the_precisions_unit(precision: str, shown: str) -> None:
     declared = Declaration(
