@@ -104,6 +104,7 @@ def _planned(precision: str, operation: Operation) -> tuple[list[Any], Any, int]
             workload=row.workload,
             kernel=registry.kernel(row.workload.kernel),
             ladder=row.ladder,
+            device=row.device,
             refinement=row.refinement,
             threads=row.threads,
         )
@@ -126,7 +127,7 @@ def prepared(kernel: Any, form: Any, shape: Shape) -> Any:
         shape=shape,
         seed=_NONCE,
     )
-    return kernel.prepare(workload, threads=processor()[1], real=False)
+    return kernel.prepare(workload, processor()[0], threads=processor()[1], real=False)
 
 
 def _fast(rows: list[Any]) -> list[Any]:

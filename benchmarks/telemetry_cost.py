@@ -18,7 +18,7 @@ from bench.devices import family
 from bench.devices.cpu import affinity_here
 from bench.devices.telemetry import PERIOD_NS, Recorder, host_probes
 from bench.measure import stats
-from bench.terms import GemmShape, Workload
+from bench.terms import Device, GemmShape, Workload
 from bench.workload import opcount, operands
 from bench.workload.kernel import Prepared
 from bench.workload.registry import kernels
@@ -33,7 +33,7 @@ LEAST_RATIO = 0.995
 SHAPE = GemmShape(m=512, n=512, k=512)
 
 
-def gemm(threads: int) -> Prepared:
+def gemm(device: Device, threads: int) -> Prepared:
     """torch.mm in fp32, as a row of `bench run` has it."""
     kernel = kernels()["torch_gemm"]
     form = next(form for form in kernel.forms if form.precision == "fp32")
@@ -46,7 +46,7 @@ def gemm(threads: int) -> Prepared:
         shape=SHAPE,
         seed="5e" * 32,
     )
-    return kernel.prepare(workload, threads=threads, real=False)
+    return kernel.prepare(workload, device, threads=threads, real=False)
 
 
 def launches_per_s(prepared: Prepared, seconds: float) -> float:
@@ -101,7 +101,7 @@ def main() -> None:
     pairs = int(sys.argv[1]) if len(sys.argv) > 1 else PAIRS
     (device,) = family.select(["cpu"], family.inventory())
     threads = int(str(device.fact("threads-usable")))
-    prepared, recorded = gemm(threads), Recorded()
+    prepared, recorded = gemm(device, threads), Recorded()
     launches_per_s(prepared, 1.0)
     without, within = [], []
     for pair in range(pairs):
