@@ -19,7 +19,7 @@ from bench.measure.row import BACKEND_ERRORS, Row, prepare
 from bench.terms import Admission, ConvShape, GemmShape, Pair, Shape, Workload
 from bench.units import NS_PER_S
 from bench.workload import opcount, operands, sampling
-from bench.workload.kernel import CPU_PROVIDER, Examined, Prepared, ThroughProvider
+from bench.workload.kernel import Examined, Prepared, ThroughProvider
 
 _PAIRS, _DISPATCHES = 5, 30
 # A machine that is busy with others makes twice the work look like any multiple of it, until both graphs have
@@ -123,8 +123,8 @@ def _net(ns: int, dispatch_ns: int) -> float:
 
 
 def _beside_cpu(row: Row, clock: Clock) -> tuple[tuple[Pair, ...], str | None]:
-    if row.device.fact("ep") == CPU_PROVIDER:
-        return (), "same-provider"
+    if row.device.kind == "cpu":
+        return (), "same-processor"
     kernel = cast(ThroughProvider, row.kernel)
     layer = sampling.exact_workload(row.workload)
     try:

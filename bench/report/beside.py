@@ -104,7 +104,7 @@ def through_rows(evidence: Evidence) -> list[tuple[str, ...]]:
             printable(row.row),
             tr("not told")
             if row.through.provider is None
-            else tr("all {nodes} nodes", nodes=row.through.nodes),
+            else tr("{nodes} of {nodes}", nodes=row.through.nodes),
             tr("not shown") if row.through.operators is None else printable(", ".join(row.through.operators)),
             tr("{time} µs", time=f"{row.through.dispatch_ns / 1000:.0f}"),
             format_rate(row.through.slope, unit_of(row.precision)) if row.through.slope else tr("none"),

@@ -265,7 +265,7 @@ BESIDE: Mapping[str, str] = {
     "wrong-outputs": marked("its results were wrong"),
     "backend-failed": marked("the backend failed"),
     "backend-refused": marked("not measured: the backend refuses it"),
-    "same-provider": marked("it is the processor's own provider"),
+    "same-processor": marked("it is the processor"),
     "cpu-takes-too-long": marked("the processor would take seconds for one launch"),
     "cpu-refused": marked("the processor's provider does not take the graph"),
     "one-thread-only": marked("the row runs on one thread already"),

@@ -44,7 +44,7 @@ def test_an_honest_graph_is_admitted_with_its_nodes_and_operators(
     ]
     assert admitted.fused is not None
     assert operator in admitted.fused
-    assert admitted.cpu_reason == "same-provider"
+    assert admitted.cpu_reason == "same-processor"
     assert arithmetic(measurement) == row.workload.precision
     assert "work-does-not-grow" not in told(row)
 

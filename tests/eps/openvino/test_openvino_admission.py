@@ -36,7 +36,7 @@ def test_an_honest_graph_is_admitted_with_all_its_nodes(
     assert {placed.provider for placed in admitted.placements} == {PROVIDER}
     assert {placed.node for placed in admitted.placements} == {f"heavy{n}" for n in range(shape.depth)}
     assert admitted.fused is None
-    assert admitted.cpu_pairs
+    assert admitted.cpu_reason == "same-processor"
     assert arithmetic(measurement) == row.workload.precision
     assert "work-does-not-grow" not in told(row)
 
