@@ -128,7 +128,7 @@ def test_a_family_without_a_device_must_say_why() -> None:
 
 
 def test_the_families_are_found_in_their_folder() -> None:
-    assert list(families()) == ["cpu", "cuda", "ort"]
+    assert list(families()) == ["cpu", "cuda", "ort", "runner"]
 
 
 def test_this_machine_answers_for_every_family() -> None:
