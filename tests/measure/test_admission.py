@@ -1,13 +1,16 @@
 """Rows through a real execution provider, the processor's own: what is admitted, and what is not."""
 
+from dataclasses import replace
+
 import pytest
 from admitting import BUILD, GRAPHS, dequantised, folded, opened, row_of, told, unchecked
 
 from bench.devices import ort
 from bench.devices.family import select
+from bench.errors import CannotMeasure
 from bench.judge.rows import arithmetic
 from bench.measure import admission
-from bench.terms import ConvShape, Device, GemmShape, Pair, Shape
+from bench.terms import ConvShape, Device, GemmShape, Pair, Shape, Workload
 from bench.workload import opcount
 
 GEMM = GemmShape(m=128, n=256, k=256, depth=4)
@@ -93,12 +96,7 @@ def test_work_that_does_not_grow_with_depth_leaves_no_figure(
 ) -> None:
     """A graph whose layers are one, whatever was asked for: right outputs aside."""
 
-    def shallow(workload: object, *, real: bool) -> bytes:
-        from dataclasses import replace
-
-        from bench.terms import Workload
-
-        assert isinstance(workload, Workload)
+    def shallow(workload: Workload, *, real: bool) -> bytes:
         return BUILD(replace(workload, shape=replace(workload.shape, depth=1)), real=real)
 
     unchecked(monkeypatch)
@@ -113,6 +111,29 @@ def test_a_form_that_the_provider_does_not_take_says_so_and_alarms_nobody(device
     assert row.ended == "refused"
     assert row.findings[0].status == "info"
     assert "heavy0" in str(row.findings[0].numbers["detail"])
+
+
+def test_a_device_without_room_for_deeper_graphs_is_compared_at_less(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A graph this small would be compared at many times its depth; here 16 layers are the most."""
+    row = opened(row_of(device, "ort_gemm", "int8/QDQ-u8s8", GEMM))
+    usual = row.measurement().admission
+    assert usual is not None
+    assert usual.times > 2
+    depths: list[int] = []
+
+    def room_for_16(workload: Workload, *, real: bool) -> bytes:
+        depths.append(workload.shape.depth)
+        if workload.shape.depth > 16:
+            raise CannotMeasure("no room")
+        return BUILD(workload, real=real)
+
+    monkeypatch.setattr(GRAPHS, "build", room_for_16)
+    small = opened(row_of(device, "ort_gemm", "int8/QDQ-u8s8", GEMM)).measurement().admission
+    assert small is not None
+    assert small.times == 2
+    assert max(depths) > 16
 
 
 def test_twice_the_work_is_twice_the_operations() -> None:
