@@ -28,8 +28,8 @@ _MOST_PAIRS = 100
 # Launches that are over in microseconds are compared for so long.
 _CLEAR_NS = NS_PER_S // 20
 # A graph that does twice the work takes about twice the time, what launching takes aside. Caches and memory
-# make it more, a machine that is never idle less (seen: 1.42 of an honest graph). Work that is folded away, or
-# done once and kept, takes the same time (seen: 1.05).
+# make it more, a machine that is never idle less (seen: 1.42 of an honest graph). Work that is folded away,
+# or done once and kept, takes the same time (seen: 1.05).
 GROWS = 1.3
 # No launch to be compared with may take longer: a processor that would is slower in any case.
 _LONGEST_NS = 4 * NS_PER_S
