@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
+from bench.devices import cpu
 from bench.errors import CannotMeasure, UsageError
 from bench.evidence.challenge import Posed
 from bench.measure import search, stopping
@@ -179,9 +181,17 @@ def _row(device: Device, selected: Selected, *, quick: bool, nonce: str, moved: 
         ladder=shapes,
         device=device,
         refinement=ladder.refinement(kernel.operation, form, device.family, quick=quick),
-        threads=threads if isinstance(threads, int) else 1,
+        threads=threads if isinstance(threads, int) else _host_threads(),
         unavailable=selected.unavailable,
     )
+
+
+@cache
+def _host_threads() -> int:
+    """Of the processor beside a device that has none of its own: one process has one pool of threads."""
+    found = cpu.inventory(cpu.affinity_here()).devices
+    threads = found[0].fact("threads-usable") if found else None
+    return threads if isinstance(threads, int) else 1
 
 
 def _refuse_unmeasured(devices: Sequence[Device], asked: tuple[str, ...], rows: Sequence[PlannedRow]) -> None:

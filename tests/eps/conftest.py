@@ -1,6 +1,8 @@
 """What tests on real execution providers share; each folder has an environment of its own: make test-eps."""
 
+import os
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from bench.devices.family import Inventory, select
 from bench.terms import Device
 
 Session = Callable[[Device], Any]
+KERNELS = import_module("bench.kernels._ort")
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +52,8 @@ def session(product: bytes) -> Session:
     """Makes a session of the product on a device that cannot fall back to another one."""
 
     def make(device: Device) -> Any:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        # The kernels' own, whose sessions share one pool of threads in this process.
+        options = KERNELS._options(len(os.sched_getaffinity(0)))
         if device.fact("ep") != "CPUExecutionProvider":
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         ort.add_to(options, device)

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx.reference import ReferenceEvaluator
 from program import Program, one_line
 
 from bench.devices import ort
@@ -37,11 +39,9 @@ def test_a_session_on_it_has_every_node_there(device: Device, session: Callable[
 def test_the_simulator_computes_the_product(
     device: Device, session: Callable[[Device], Any], product: bytes
 ) -> None:
-    import onnxruntime
-
     x = np.random.default_rng(6).standard_normal((8, 64)).astype(np.float32)
     (ours,) = session(device).run(None, {"x": x})
-    (exact,) = onnxruntime.InferenceSession(product, providers=["CPUExecutionProvider"]).run(None, {"x": x})
+    (exact,) = ReferenceEvaluator(onnx.load_from_string(product)).run(None, {"x": x})
     # An HTP may compute floats in fp16 whatever the graph says, with a mantissa of 10 bits.
     assert np.linalg.norm(ours - exact) < 2.0**-9 * np.linalg.norm(exact)
 
