@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -391,7 +392,8 @@ def test_a_session_is_made_on_the_device_itself(cpu_provider: Device) -> None:
     value = [helper.make_tensor_value_info(name, 1, [2]) for name in "xy"]
     graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", value[:1], value[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    options = onnxruntime.SessionOptions()
+    # The kernels' own: all sessions of a process share one pool of threads, once there is one.
+    options = import_module("bench.kernels._ort")._options(int(str(cpu_provider.fact("threads-usable"))))
     ort.add_to(options, cpu_provider)
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, enable_fallback=0)
     assert session.get_providers() == ["CPUExecutionProvider"]
