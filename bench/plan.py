@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 from bench.devices import cpu
 from bench.errors import CannotMeasure, UsageError
@@ -181,17 +180,9 @@ def _row(device: Device, selected: Selected, *, quick: bool, nonce: str, moved: 
         ladder=shapes,
         device=device,
         refinement=ladder.refinement(kernel.operation, form, device.family, quick=quick),
-        threads=threads if isinstance(threads, int) else _host_threads(),
+        threads=threads if isinstance(threads, int) else cpu.threads_here(),
         unavailable=selected.unavailable,
     )
-
-
-@cache
-def _host_threads() -> int:
-    """Of the processor beside a device that has none of its own: one process has one pool of threads."""
-    found = cpu.inventory(cpu.affinity_here()).devices
-    threads = found[0].fact("threads-usable") if found else None
-    return threads if isinstance(threads, int) else 1
 
 
 def _refuse_unmeasured(devices: Sequence[Device], asked: tuple[str, ...], rows: Sequence[PlannedRow]) -> None:

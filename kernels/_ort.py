@@ -74,14 +74,6 @@ def _share_one_pool(threads: int) -> None:
     onnxruntime.set_global_thread_pool_sizes(threads, 1)
 
 
-def prepare(workload: Workload, device: Device, *, threads: int, real: bool) -> Prepared:
-    if device.family == "runner":
-        from . import _runner
-
-        return _runner.RunnerGraph(workload, device, real=real)
-    return BoundSession(workload, device, threads, real=real)
-
-
 # The processor that the same bytes run on to be compared: what the family cpu describes is not needed.
 _PROCESSOR = Device(selector="cpu", family="cpu", kind="cpu", name="cpu", vendor=None, facts=())
 
@@ -94,7 +86,8 @@ def prepare_on_cpu(workload: Workload, *, threads: int) -> Prepared:
 # ------------------------------------------------------------------------------------------- sessions
 
 
-def _options(threads: int) -> "onnxruntime.SessionOptions":
+def session_options(threads: int) -> "onnxruntime.SessionOptions":
+    """Options whose sessions run on the one pool of this process."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -136,7 +129,7 @@ def _session(
     workload: Workload, model: bytes, device: Device, threads: int, *, profile: Path | None = None
 ) -> "onnxruntime.InferenceSession":
     """A session none of whose nodes is elsewhere than in the device's provider."""
-    provider, options = provider_of(device), _options(threads)
+    provider, options = provider_of(device), session_options(threads)
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)
@@ -158,7 +151,7 @@ def _session(
 
 def _strangers(model: bytes, device: Device, threads: int) -> list[Placement]:
     """The nodes that the provider does not take, from a session that lets them fall back."""
-    session = _created(model, device, _options(threads))
+    session = _created(model, device, session_options(threads))
     return _elsewhere(_placements(session), provider_of(device))
 
 
@@ -195,10 +188,6 @@ def _not_placed(workload: Workload, strangers: Sequence[Placement], provider: st
 
 def examine(workload: Workload, device: Device, threads: int) -> Examined:
     """Where the graph's heavy nodes are placed, and as which operators they run. Raises NotAdmitted."""
-    if device.family == "runner":
-        from . import _runner
-
-        return _runner.examine(workload)
     real = operands.is_deep(workload)
     model, provider = _ort_graph.build(workload, real=real), provider_of(device)
     with refused_by("onnxruntime", workload), tempfile.TemporaryDirectory() as folder:

@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 
 from bench.devices import runner
-from bench.devices.runner import Answer, Graph, Tensor
+from bench.devices.runner_client import Answer, Graph, Tensor
 from bench.errors import NotAdmitted
 from bench.terms import Device, Workload
 from bench.workload import accuracy, operands, sampling

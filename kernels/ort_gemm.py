@@ -6,35 +6,20 @@ provider may pack once; layers on one another where a device is asked for that. 
 each as u8*s8 and s8*s8 (reference: ONNX operator schemas, opset 17).
 """
 
-from bench.terms import Device, Element, Family, Form, Operation, Unavailable, Workload
-from bench.workload.kernel import Examined, Kernel, Prepared
+from functools import partial
 
-from . import _ort
+from bench.terms import Operation
+from bench.workload.kernel import Kernel
 
+from . import _onnx
 
-def _integer(name: str, a: Element, out: Element, operand_set: str = "int8") -> Form:
-    return Form(
-        precision="int8", name=name, a=a, b="s8", out=out, operand_set=operand_set, layout="row-major"
-    )
-
-
-def _floating(precision: str, element: Element) -> Form:
-    return Form(
-        precision=precision,
-        name="MatMul",
-        a=element,
-        b=element,
-        out=element,
-        operand_set=precision,
-        layout="row-major",
-    )
+_integer = partial(_onnx.integer, layout="row-major")
+_floating = partial(_onnx.floating, name="MatMul", layout="row-major")
 
 
-class OrtGemm:
+class OrtGemm(_onnx.OnnxKernel):
     name = "ort_gemm"
-    backend = "onnxruntime"
     operation: Operation = "gemm"
-    families: tuple[Family, ...] = ("cpu", "ort", "runner")
     forms = (
         _floating("fp32", "f32"),
         _integer("MatMulInteger-u8s8", "u8", "s32"),
@@ -45,21 +30,9 @@ class OrtGemm:
         _integer("QLinearMatMul-s8s8", "s8", "s8"),
         _floating("fp16", "f16"),
         _floating("bf16", "bf16"),
-        _integer("MatMulInteger-u8s8-saturating", "u8", "s32", "int8-saturating"),
+        _integer("MatMulInteger-u8s8-saturating", "u8", "s32", operand_set="int8-saturating"),
         _floating("fp64", "f64"),
     )
-
-    def unavailable(self, form: Form, device: Device) -> Unavailable | None:
-        return _ort.unavailable(form, device)
-
-    def prepare(self, workload: Workload, device: Device, *, threads: int, real: bool) -> Prepared:
-        return _ort.prepare(workload, device, threads=threads, real=real)
-
-    def examine(self, workload: Workload, device: Device, *, threads: int) -> Examined:
-        return _ort.examine(workload, device, threads)
-
-    def prepare_on_cpu(self, workload: Workload, *, threads: int) -> Prepared:
-        return _ort.prepare_on_cpu(workload, threads=threads)
 
 
 KERNEL: Kernel = OrtGemm()

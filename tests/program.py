@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,3 +152,16 @@ def one_line(err: str) -> str:
     assert "Traceback" not in err
     assert "defect of bench" not in err
     return err
+
+
+def is_gone(pid: int) -> bool:
+    """Dead within ten seconds: whoever has inherited it may reap it later."""
+    status = Path(f"/proc/{pid}/stat")
+    for _ in range(1000):
+        try:
+            if status.read_text().rpartition(")")[2].split()[0] in "ZX":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.01)
+    return False

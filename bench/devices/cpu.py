@@ -8,6 +8,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from bench.devices import cgroup
@@ -96,6 +97,16 @@ def affinity_here() -> frozenset[int]:
     if hasattr(os, "sched_getaffinity"):
         return frozenset(os.sched_getaffinity(0))
     return frozenset(range(os.cpu_count() or 1))
+
+
+@cache
+def threads_here() -> int:
+    """What this process may use of the processor, and what a device beside it that has no threads gets: ONNX
+    Runtime has one pool of them in a process.
+    """
+    found = inventory(affinity_here()).devices
+    threads = found[0].fact("threads-usable") if found else None
+    return threads if isinstance(threads, int) else 1
 
 
 def one_cpu_per_core(affinity: frozenset[int], root: Path = HERE) -> tuple[int, ...]:

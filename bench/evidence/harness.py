@@ -5,6 +5,7 @@ A claim of the machine, not a proof: whoever signs can write any digest here.
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import bench
@@ -48,7 +49,9 @@ def _library(name: str) -> Fact:
     # Slow to import, and `verify` asks no library.
     from importlib import metadata
 
-    try:
+    with suppress(metadata.PackageNotFoundError):
         return Fact(name=name, value=metadata.version(name), source="package metadata")
-    except metadata.PackageNotFoundError:
-        return Fact(name=name, value=None, source="package metadata", reason="not-installed")
+    # Builds of ONNX Runtime have names of their own and its folder.
+    for other in metadata.packages_distributions().get(name, ()):
+        return Fact(name=name, value=f"{other} {metadata.version(other)}", source="package metadata")
+    return Fact(name=name, value=None, source="package metadata", reason="not-installed")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bench.errors import EvidenceInvalid
-from bench.evidence import surroundings
+from bench.evidence import admitted, surroundings
 from bench.judge.delivered import deliver
 from bench.measure import search, stats, stopping
 from bench.measure.stopping import LEAST_SAMPLES
@@ -73,7 +73,7 @@ def require_sound(evidence: Evidence) -> None:
         _require_phases(measurement, evidence.schedule, interrupted=evidence.interrupted)
         _require_device_clock(measurement, device)
         _require_checks(measurement)
-        _require_admission(measurement, device)
+        admitted.require_sound(measurement, device)
     _require_held(evidence)
     surroundings.require_sound(evidence)
 
@@ -414,34 +414,3 @@ def _timed_count(measurement: Measurement) -> bool:
         return got == sampling.timed_counts(flags)
     least = sampling.timed_counts(flags[:-1])
     return got.compared >= least.compared and got.real_compared >= least.real_compared
-
-
-# -------------------------------------------------------------------------------------------- admission
-
-
-def _require_admission(measurement: Measurement, device: Device) -> None:
-    """A row that was visited through a provider or a runner was admitted, and none other was."""
-    row, admission = printable(measurement.workload.row), measurement.admission
-    through = device.family in ("ort", "runner")
-    _require(admission is None or through, f"{row}: it was admitted through a provider, and ran through none")
-    if admission is None:
-        _require(not measurement.visits or not through, f"{row} was visited without being admitted")
-        return
-    times = [
-        *admission.dispatch_ns,
-        *(pair.usual_ns for pair in (*admission.depth_pairs, *admission.cpu_pairs)),
-        *(pair.other_ns for pair in (*admission.depth_pairs, *admission.cpu_pairs)),
-    ]
-    sound = (
-        re.fullmatch("[0-9a-f]{64}", admission.graph)
-        and admission.dispatch_ns
-        and admission.times > 0
-        and admission.depth_pairs
-        and min(times) > 0
-        and bool(admission.cpu_pairs) == (admission.cpu_reason is None)
-    )
-    _require(sound, f"{row}: what admits it lacks a part, or holds a time that none has")
-    # An external runner tells no places; a provider tells those of all the nodes that count.
-    placed = [each.provider for each in admission.placements]
-    expected = [] if device.family == "runner" else [device.fact("ep")] * measurement.workload.shape.depth
-    _require(placed == expected, f"{row}: its nodes are not all placed where the row says that it ran")

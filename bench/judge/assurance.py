@@ -23,7 +23,7 @@ def does_not_show(
     openings: Sequence[Opening],
     *,
     with_case: bool,
-    external: bool = False,
+    external: bool,
 ) -> tuple[str, ...]:
     """What such a report cannot show, as codes; report/sentences says them in words. `external`: a device
     stood behind a runner.

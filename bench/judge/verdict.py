@@ -187,7 +187,7 @@ def _borne_out_word(
     unstated = _unstated(device, declared)
     if unstated is not None:
         return "inconclusive", unstated
-    if device.family in ("ort", "runner"):
+    if device.takes_graphs:
         return "not-demonstrated", "route"
     return "not-borne-out", None
 

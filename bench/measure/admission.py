@@ -44,11 +44,6 @@ _TRIVIAL: dict[str, Shape] = {
 }
 
 
-def applies(row: Row) -> bool:
-    """Whether the row runs where nobody sees the work: through a provider, or an external runner."""
-    return row.device.family in ("ort", "runner")
-
-
 def examine(row: Row, workload: Workload) -> Examined:
     """Raises NotAdmitted for a graph that the provider would not run as it says."""
     return cast(ThroughProvider, row.kernel).examine(workload, row.device, threads=row.threads)

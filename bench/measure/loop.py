@@ -142,7 +142,7 @@ class Loop:
             self.progress.rate(row, rate)
 
         try:
-            if admission.applies(row) and not self._examined(row):
+            if row.device.takes_graphs and not self._examined(row):
                 return
             self.progress.phase(row, "search", 0)
             search.search(row, self.clock, self.schedule, room, tell, best_so_far=best_so_far)
@@ -156,7 +156,7 @@ class Loop:
             rows.probe_arithmetic(row)
             if row.ended == "wrong-outputs":
                 return
-            if admission.applies(row):
+            if row.device.takes_graphs:
                 self.progress.phase(row, "admit", 0)
                 row.admission = admission.measure(row, self.clock)
             row.ended = "measuring"

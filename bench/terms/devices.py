@@ -36,6 +36,11 @@ class Device:
     vendor: str | None
     facts: tuple[Fact, ...]
 
+    @property
+    def takes_graphs(self) -> bool:
+        """Whether it is reached by handing ONNX graphs to something else that runs them, unseen."""
+        return self.family in ("ort", "runner")
+
     def fact(self, name: str) -> Scalar | None:
         """The value of the fact called `name`, None when it is absent or was not readable."""
         return next((fact.value for fact in self.facts if fact.name == name), None)

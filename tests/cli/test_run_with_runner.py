@@ -6,14 +6,13 @@ All of them are the reference runner with something else in place of some of it.
 import shlex
 import signal
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from program import TOP, Program, Said, one_line
+from program import TOP, Program, Said, is_gone, one_line
 
 from bench.evidence import envelope, statement
 from bench.terms import Evidence, GemmShape
@@ -46,8 +45,8 @@ reference.serve(reference.Runner("CPUExecutionProvider"))
 LAUNCHER = (
     f"import sys; sys.path.insert(0, {str(TOP)!r})",
     "from bench import plan; plan.QUICK_LIMIT_S = plan.LEAST_LIMIT_S = 0.5",
-    "from bench.devices import runner",
-    "runner.LIMITS = runner.Limits(prepare_s=30, run_s=%s, close_s=1, request_s=30)",
+    "from bench.devices import runner_client as client",
+    "client.LIMITS = client.Limits(prepare_s=30, run_s=%s, close_s=1, request_s=30)",
     "from bench.cli import main; main()",
 )
 
@@ -105,18 +104,6 @@ class Measured:
     def is_gone(self) -> bool:
         """The runner is dead, or a zombie that whoever inherited it has not reaped yet."""
         return is_gone(int((self.folder / "pid").read_text()))
-
-
-def is_gone(pid: int) -> bool:
-    status = Path(f"/proc/{pid}/stat")
-    for _ in range(1000):
-        try:
-            if status.read_text().rpartition(")")[2].split()[0] in "ZX":
-                return True
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def launcher(*, run_s: float) -> tuple[str, ...]:

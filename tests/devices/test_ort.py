@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bench.devices import ort
+from bench.devices import cpu, ort
 from bench.devices.ep_libraries import Library
 from bench.devices.family import Inventory
 from bench.devices.ort import Host
@@ -393,7 +393,7 @@ def test_a_session_is_made_on_the_device_itself(cpu_provider: Device) -> None:
     graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", value[:1], value[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     # The kernels' own: all sessions of a process share one pool of threads, once there is one.
-    options = import_module("bench.kernels._ort")._options(int(str(cpu_provider.fact("threads-usable"))))
+    options = import_module("bench.kernels._ort").session_options(cpu.threads_here())
     ort.add_to(options, cpu_provider)
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, enable_fallback=0)
     assert session.get_providers() == ["CPUExecutionProvider"]

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from program import is_gone
 
-from bench.devices import child, runner
-from bench.devices.runner import Answer, Described, Graph, Limits, Runner, Tensor
+from bench.devices import child, runner, runner_client
+from bench.devices.runner_client import Answer, Described, Graph, Limits, Runner, Tensor, start
 from bench.errors import CannotMeasure, UsageError
 
 TOP = Path(__file__).resolve().parents[2]
@@ -135,7 +136,7 @@ def unrotated(graph: Graph, order: Sequence[int]) -> Answer:
 
 
 def refusal(typed: str, act: Callable[[Runner], object]) -> str:
-    with runner.start(typed) as asked, pytest.raises(CannotMeasure) as caught:
+    with start(typed) as asked, pytest.raises(CannotMeasure) as caught:
         act(asked)
     return str(caught.value)
 
@@ -150,7 +151,7 @@ def reference(*arguments: str) -> str:
 @pytest.mark.parametrize("streams", [1, 3])
 def test_the_reference_runner_gives_the_output_of_each_run_it_was_asked_for(streams: int) -> None:
     order = [3, 0, 0, 2, 1, 3, 2]
-    with runner.start(reference()) as asked:
+    with start(reference()) as asked:
         graph = prepared(asked, streams=streams)
         answer = unrotated(graph, order)
         assert len(answer.latencies_ns) == len(order)
@@ -160,7 +161,7 @@ def test_the_reference_runner_gives_the_output_of_each_run_it_was_asked_for(stre
 
 
 def test_each_run_is_on_its_input_rotated_in_the_order_of_memory() -> None:
-    with runner.start(reference()) as asked:
+    with start(reference()) as asked:
         graph = prepared(asked, streams=2)
         graph.run([1, 1, 2], [0, 1, M * K - 3])
         given = inputs()[1].reshape(-1)
@@ -173,7 +174,7 @@ def test_each_run_is_on_its_input_rotated_in_the_order_of_memory() -> None:
 
 
 def test_what_is_loaded_anew_takes_the_place_of_the_inputs_before() -> None:
-    with runner.start(reference()) as asked:
+    with start(reference()) as asked:
         graph = prepared(asked)
         graph.load(inputs()[2:])
         unrotated(graph, [1])
@@ -181,7 +182,7 @@ def test_what_is_loaded_anew_takes_the_place_of_the_inputs_before() -> None:
 
 
 def test_inputs_and_outputs_lie_on_the_disk_only_while_they_are_handed_over() -> None:
-    with runner.start(reference()) as asked:
+    with start(reference()) as asked:
         graph = prepared(asked)
         unrotated(graph, [0, 1])
         assert np.array_equal(graph.output(1), product(inputs()[1]))
@@ -192,7 +193,7 @@ def test_inputs_and_outputs_lie_on_the_disk_only_while_they_are_handed_over() ->
 
 
 def test_two_graphs_are_held_at_the_same_time_and_released_apart() -> None:
-    with runner.start(reference()) as asked:
+    with start(reference()) as asked:
         first, second = prepared(asked), prepared(asked)
         unrotated(first, [0])
         unrotated(second, [1])
@@ -204,7 +205,7 @@ def test_two_graphs_are_held_at_the_same_time_and_released_apart() -> None:
 
 
 def test_a_model_that_the_device_cannot_take_is_refused_in_its_words_and_the_next_one_runs() -> None:
-    with runner.start(reference()) as asked:
+    with start(reference()) as asked:
         asked.describe()
         with pytest.raises(CannotMeasure) as caught:
             asked.prepare(b"no model", takes=X, gives=Y, streams=1)
@@ -221,7 +222,7 @@ def test_a_provider_that_is_not_there_is_refused_and_not_replaced() -> None:
 
 
 def test_inputs_of_another_shape_or_type_are_a_defect_of_the_caller() -> None:
-    with runner.start(reference()) as asked:
+    with start(reference()) as asked:
         graph = prepared(asked)
         for wrong in (inputs()[0][1:], inputs()[0].view(np.int8)):
             with pytest.raises(ValueError, match="expected Tensor"):
@@ -239,7 +240,7 @@ def run(self, *arguments):
     return plain(self, *arguments)
 reference.onnxruntime.InferenceSession.run = run
 """
-    with runner.start(wrapped(slowed)) as asked:
+    with start(wrapped(slowed)) as asked:
         graph = prepared(asked)
         begun = time.monotonic_ns()
         answer = unrotated(graph, [0, 1, 2])
@@ -258,7 +259,7 @@ reference.Graph.run = run
 
 
 def test_latencies_that_leave_out_time_are_handed_on_beside_the_time_from_outside(wrapped: Command) -> None:
-    with runner.start(wrapped(LYING % "ns // 1000 + 1")) as asked:
+    with start(wrapped(LYING % "ns // 1000 + 1")) as asked:
         graph = prepared(asked)
         begun = time.monotonic_ns()
         told = sum(unrotated(graph, [0] * 50).latencies_ns)
@@ -266,7 +267,7 @@ def test_latencies_that_leave_out_time_are_handed_on_beside_the_time_from_outsid
 
 
 def test_latencies_that_exceed_the_time_from_outside_are_seen_to(wrapped: Command) -> None:
-    with runner.start(wrapped(LYING % "1000 * (ns + 100_000)")) as asked:
+    with start(wrapped(LYING % "1000 * (ns + 100_000)")) as asked:
         graph = prepared(asked)
         begun = time.monotonic_ns()
         told = sum(unrotated(graph, [0] * 50).latencies_ns)
@@ -283,7 +284,7 @@ def test_wrong_outputs_are_handed_out_to_be_compared(wrapped: Command) -> None:
 plain = reference.onnxruntime.InferenceSession.run
 reference.onnxruntime.InferenceSession.run = lambda self, *a: [plain(self, *a)[0] + 1]
 """
-    with runner.start(wrapped(wrong)) as asked:
+    with start(wrapped(wrong)) as asked:
         graph = prepared(asked)
         unrotated(graph, [2])
         assert np.array_equal(graph.output(0), product(inputs()[2]) + 1)
@@ -298,7 +299,7 @@ def run(self, order, rotations):
     return {name: values * len(order) for name, values in said.items()}
 reference.Graph.run = run
 """
-    with runner.start(wrapped(skips)) as asked:
+    with start(wrapped(skips)) as asked:
         graph = prepared(asked)
         unrotated(graph, [0, 1, 2, 3])
         assert not np.array_equal(graph.output(1), product(inputs()[1]))
@@ -316,7 +317,7 @@ def output(self, index, file):
     reference.Path(file).write_bytes(self.outputs[self.digests[index]])
 reference.Graph.run, reference.Graph.output = run, output
 """
-    with runner.start(wrapped(late)) as asked:
+    with start(wrapped(late)) as asked:
         graph = prepared(asked)
         unrotated(graph, [0, 1])
         with pytest.raises(CannotMeasure, match=f"expected the output of SHA-256 {'0' * 64} for run 1"):
@@ -406,7 +407,7 @@ def test_an_output_that_is_not_the_one_committed_in_its_file_is_refused(
 
 
 def test_an_output_as_committed_is_read(scripted: Command) -> None:
-    with runner.start(scripted("")) as asked:
+    with start(scripted("")) as asked:
         assert ran(asked).output(0).tobytes() == bytes(range(256)) * 8
 
 
@@ -416,7 +417,7 @@ HANGS = "def before(asked):\n    while asked['request'] == 'run': time.sleep(1)\
 
 
 def test_a_runner_that_hangs_is_killed_and_does_not_answer_what_comes_later(scripted: Command) -> None:
-    with runner.start(scripted(HANGS)) as asked:
+    with start(scripted(HANGS)) as asked:
         with pytest.raises(CannotMeasure) as caught:
             ran(asked, limit_s=0.3)
         assert "asked to run: expected an answer within 0.3 s, it said nothing, and was killed" in str(
@@ -439,19 +440,6 @@ Path({str(tmp_path / "pid")!r}).write_text(str(there.pid))
 """
     refusal(scripted(starts + HANGS), lambda asked: ran(asked, limit_s=0.3))
     assert is_gone(int((tmp_path / "pid").read_text()))
-
-
-def is_gone(pid: int) -> bool:
-    """Dead within ten seconds: whoever has inherited it may reap it later."""
-    status = Path(f"/proc/{pid}/stat")
-    for _ in range(1000):
-        try:
-            if status.read_text().rpartition(")")[2].split()[0] in "ZX":
-                return True
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        time.sleep(0.01)
-    return False
 
 
 @pytest.mark.parametrize(
@@ -485,7 +473,7 @@ def before(asked):
     Path({str(tmp_path / "deaf")!r}).touch()
     time.sleep(60)
 """
-    with runner.start(scripted(deaf)) as asked:
+    with start(scripted(deaf)) as asked:
         asked.describe()
         wait_for(tmp_path / "deaf")
         with pytest.raises(CannotMeasure, match="but it closed its standard output or input"):
@@ -507,7 +495,7 @@ def before(asked):
     digest = "0" * 64
     ANSWERS["run"] = json.dumps({"latencies_ns": [5] * 50_000, "sha256": [digest] * 50_000}).encode() + b"\\n"
 """
-    with runner.start(scripted(talks)) as asked:
+    with start(scripted(talks)) as asked:
         asked.describe()
         graph = asked.prepare(b"", takes=X, gives=Y, streams=1)
         assert len(unrotated(graph, [15] * 50_000).sha256) == 50_000
@@ -531,7 +519,7 @@ def before(asked):
     Path({str(tmp_path / "said")!r}).touch()
     time.sleep(60)
 """
-    with runner.start(scripted(early)) as asked:
+    with start(scripted(early)) as asked:
         asked.describe()
         wait_for(tmp_path / "said")
         with pytest.raises(CannotMeasure, match="expected nothing before the request, got 'loaded'"):
@@ -552,7 +540,7 @@ def before(asked):
 )
 def test_a_command_that_cannot_be_started_is_refused(typed: str, why: str) -> None:
     with pytest.raises(CannotMeasure, match=f"cannot be started: .*{why}.* Give --runner"):
-        runner.start(typed)
+        start(typed)
 
 
 @pytest.mark.parametrize(
@@ -560,7 +548,7 @@ def test_a_command_that_cannot_be_started_is_refused(typed: str, why: str) -> No
 )
 def test_what_is_no_command_is_a_usage_error(typed: str, why: str) -> None:
     with pytest.raises(UsageError, match=why):
-        runner.start(typed)
+        start(typed)
 
 
 def test_the_command_is_read_by_no_shell(tmp_path: Path) -> None:
@@ -574,14 +562,14 @@ def test_the_command_is_read_by_no_shell(tmp_path: Path) -> None:
 def test_a_runner_ends_when_it_is_closed_and_a_stubborn_one_is_killed(
     scripted: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "LIMITS", Limits(close_s=0.2))
+    monkeypatch.setattr(runner_client, "LIMITS", Limits(close_s=0.2))
     stays = f"""
 Path({str(tmp_path / "pid")!r}).write_text(str(os.getpid()))
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 def before(asked):
     while asked["request"] == "close": time.sleep(1)
 """
-    with runner.start(scripted(stays)) as asked:
+    with start(scripted(stays)) as asked:
         asked.describe()
     assert is_gone(int((tmp_path / "pid").read_text()))
     asked.close()
@@ -592,10 +580,9 @@ def test_ctrl_c_leaves_neither_the_runner_nor_its_files(scripted: Command, tmp_p
     program = f"""
 import tempfile
 tempfile.tempdir = {tempfile.tempdir!r}
-from bench.devices import runner
-from bench.devices.runner import Tensor
+from bench.devices.runner_client import Tensor, start
 tensor = Tensor(name="x", element="u8", shape=(1,))
-with runner.start({typed!r}) as asked:
+with start({typed!r}) as asked:
     asked.describe()
     graph = asked.prepare(b"", takes=tensor, gives=tensor, streams=1)
     print("running", flush=True)
@@ -622,7 +609,7 @@ def before(asked):
     assert "no such file or directory. Make room in the folder for temporary files, or set TMPDIR" in said
     (tmp_path / "temporary").rmdir()
     with pytest.raises(CannotMeasure, match="set TMPDIR"):
-        runner.start(scripted(""))
+        start(scripted(""))
     (tmp_path / "temporary").mkdir()
 
 
@@ -676,7 +663,7 @@ def answer(self, asked):
     return said
 reference.Runner.answer = answer
 """
-    with runner.start(wrapped(listens)) as asked:
+    with start(wrapped(listens)) as asked:
         graph = prepared(asked)
         unrotated(graph, [1, 0, 1])
         graph.output(2)

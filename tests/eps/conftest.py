@@ -1,6 +1,5 @@
 """What tests on real execution providers share; each folder has an environment of its own: make test-eps."""
 
-import os
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -11,7 +10,7 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
-from bench.devices import ort
+from bench.devices import cpu, ort
 from bench.devices.family import Inventory, select
 from bench.terms import Device
 
@@ -53,7 +52,7 @@ def session(product: bytes) -> Session:
 
     def make(device: Device) -> Any:
         # The kernels' own, whose sessions share one pool of threads in this process.
-        options = KERNELS._options(len(os.sched_getaffinity(0)))
+        options = KERNELS.session_options(cpu.threads_here())
         if device.fact("ep") != "CPUExecutionProvider":
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         ort.add_to(options, device)

@@ -53,7 +53,7 @@ def test_anything_less_is_a0(
 
 def test_no_level_shows_the_rate_on_another_clock_or_counts_devices() -> None:
     for asked, openings in ((None, []), (ASKED, []), (ASKED, [OPENED])):
-        limits = does_not_show(asked, [FIGURE], openings, with_case=False)
+        limits = does_not_show(asked, [FIGURE], openings, with_case=False, external=False)
         assert {"time-by-own-clock", "devices-not-counted", "software-cannot-prove-itself"} <= {*limits}
         assert ("no-challenge" in limits) == (asked is None)
         assert ("outputs-not-opened" in limits) == (not openings)

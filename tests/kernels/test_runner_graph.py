@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from program import TOP
 
-from bench.devices import runner
+from bench.devices import cpu, runner
 from bench.errors import NotAdmitted
 from bench.terms import ConvShape, Device, GemmShape, Shape, Workload
 from bench.workload import accuracy, opcount, operands, registry, sampling
@@ -77,9 +77,8 @@ def test_the_right_outputs_of_a_rotated_input_are_those_of_the_graph(
 
     row = workload(kernel, form, shape)
     for real in {operands.has_reals(row), operands.is_deep(row)}:
-        options = onnxruntime.SessionOptions()
-        # What ran before in this process may have made the pool that all its sessions share.
-        options.use_per_session_threads = False
+        # The kernels' own: all sessions of a process share one pool of threads, once there is one.
+        options = ORT.session_options(cpu.threads_here())
         session = onnxruntime.InferenceSession(
             GRAPHS.build(row, real=real), options, providers=["CPUExecutionProvider"]
         )

@@ -8,6 +8,7 @@ from admitting import BUILD, GRAPHS, dequantised, folded, opened, row_of, told, 
 from bench.devices import ort
 from bench.devices.family import select
 from bench.errors import CannotMeasure
+from bench.judge.admission import through
 from bench.judge.rows import arithmetic
 from bench.measure import admission
 from bench.terms import ConvShape, Device, GemmShape, Pair, Shape, Workload
@@ -104,6 +105,20 @@ def test_work_that_does_not_grow_with_depth_leaves_no_figure(
     monkeypatch.setattr(GRAPHS, "build", shallow)
     found = told(opened(row))
     assert found["work-does-not-grow"].status == "failure"
+
+
+def test_an_accelerator_is_held_against_the_processor_on_the_same_bytes(device: Device) -> None:
+    """A provider that says it is an NPU and computes on the processor is given away by its rate."""
+    called_npu = replace(device, kind="npu")
+    row = opened(row_of(called_npu, "ort_gemm", "fp32/MatMul", GEMM))
+    measurement = row.measurement()
+    assert measurement.admission is not None
+    assert measurement.admission.cpu_reason is None
+    assert len(measurement.admission.cpu_pairs) >= 5
+    beside = through(measurement)
+    assert beside is not None
+    assert beside.cpu_ratio is not None
+    assert ("as-fast-as-processor" in told(row)) == (abs(beside.cpu_ratio - 1) <= 0.2)
 
 
 def test_a_form_that_the_provider_does_not_take_says_so_and_alarms_nobody(device: Device) -> None:

@@ -8,6 +8,7 @@ from program import Program
 
 from bench.devices import ort
 from bench.judge.rows import arithmetic
+from bench.measure import stats
 from bench.terms import ConvShape, Device, GemmShape, Shape
 
 GEMM = GemmShape(m=128, n=256, k=256, depth=4)
@@ -106,3 +107,14 @@ def test_a_run_on_it_is_signed_verified_and_shown(bench: Program) -> None:
     assert "inconclusive" in said.out
     assert bench("verify", "run.json").code == 0
     assert f"ort:{PROVIDER}:CPU:0" in bench("show", "run.json").out
+
+
+def test_a_row_on_it_is_held_under_load_and_that_window_is_the_figure(bench: Program) -> None:
+    said = bench(
+        *("run", "--device", f"ort:{PROVIDER}", "--precision", "int8", "--time", "5s", "--sustain", "5s"),
+        *("-o", "held.json"),
+    )
+    assert said.code == 0, said.err
+    assert bench("verify", "held.json").code == 0
+    (figure,) = json.loads(bench("show", "--json", "held.json").out)["figures"]
+    assert figure["estimate"]["method"] == stats.METHOD_HELD
