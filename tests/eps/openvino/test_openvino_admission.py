@@ -111,7 +111,7 @@ def test_a_run_on_it_is_signed_verified_and_shown(bench: Program) -> None:
 
 def test_a_row_on_it_is_held_under_load_and_that_window_is_the_figure(bench: Program) -> None:
     said = bench(
-        *("run", "--device", f"ort:{PROVIDER}", "--precision", "int8", "--time", "5s", "--sustain", "5s"),
+        *("run", "--device", f"ort:{PROVIDER}", "--precision", "int8", "--time", "5s", "--sustain", "10s"),
         *("-o", "held.json"),
     )
     assert said.code == 0, said.err
