@@ -8,21 +8,22 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from bench.errors import EvidenceInvalid
-from bench.judge import microarchitecture
+from bench.judge import ceiling
 from bench.printable import printable
 from bench.terms import Device, Diagnostic, Evidence, Measurement, Sensor, Telemetry, Transfer
 from bench.workload import traffic
+from bench.workload.kernel import BY_SENSOR, IN_STREAM
 
 STEP = 6
 
-# Why the clock of a processor that has a profile may be missing.
-_WHY_NO_CLOCK = ("not-installed", "chain-refused")
+# Why the clock of a processor that has a profile may be missing, and that of a GPU.
+_WHY_NO_CLOCK = {"cpu": ("not-installed", "chain-refused"), "cuda": ("window-clock-refused",)}
 
 
 def require_sound(evidence: Evidence) -> None:
     """Raise EvidenceInvalid (step 6) for clocks, bandwidth, diagnostics or telemetry of no run."""
-    cpu = next((device for device in evidence.devices if device.family == "cpu"), None)
-    _require_clock(evidence, cpu)
+    clocked = next((device for device in evidence.devices if device.family in _WHY_NO_CLOCK), None)
+    _require_clock(evidence, clocked)
     for measurement in evidence.measurements:
         device = next(d for d in evidence.devices if d.selector == measurement.workload.device)
         _require_clocks(measurement, device, known=evidence.clock.value is not None)
@@ -38,23 +39,25 @@ def _require(condition: object, message: str) -> None:
         raise EvidenceInvalid(f"{message}.", step=STEP)
 
 
-def _require_clock(evidence: Evidence, cpu: Device | None) -> None:
-    """Its name says by which chain, of which latency, on which microarchitecture."""
+def _require_clock(evidence: Evidence, device: Device | None) -> None:
+    """Its name says by which chain, of which latency, on which microarchitecture; or how a GPU's was read."""
     value = evidence.clock.value
-    known = None if cpu is None else microarchitecture.match(cpu)
+    path = None if device is None else ceiling.clock_path(device)
     if value is None:
         reasons = (
-            _WHY_NO_CLOCK if known else ("microarchitecture-unknown",) if cpu else ("clock-not-measured",)
+            ("clock-not-measured",)
+            if device is None
+            else ("microarchitecture-unknown",)
+            if path is None
+            else _WHY_NO_CLOCK[device.family]
         )
         _require(
             evidence.clock.reason in reasons, "the clock was not measured for a reason that is none here"
         )
         return
-    fitting = (
-        known is not None
-        and isinstance(value, str)
-        and value.endswith(f"/{known.multiply_latency}-cycles/{known.id}")
-    )
+    fitting = device is not None and path is not None and isinstance(value, str) and value.endswith(path)
+    if fitting and device is not None and device.family == "cuda":
+        fitting = value in [f"{way}{path}" for way in (IN_STREAM, *BY_SENSOR)]
     _require(fitting, "the clock was measured by a chain that is not known for this processor")
 
 
@@ -65,7 +68,7 @@ def _require_clocks(measurement: Measurement, device: Device, *, known: bool) ->
         _require(min(visit.clocks_hz, default=1) > 0, f"{row}: a core's clock is not above zero")
         # An interrupt may come before the clock is read; one that failed to be read once is not known.
         if known and visit.ended == "window-full":
-            expected = cores if device.family == "cpu" else 0
+            expected = cores if device.family == "cpu" else int(device.family == "cuda")
             # Where nobody tells which CPUs share a core, each of them counts as one.
             fitting = bool(visit.clocks_hz) if expected is None else len(visit.clocks_hz) == expected
             _require(

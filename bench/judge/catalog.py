@@ -1,15 +1,17 @@
 """Profiles as values: what rules ask and what vendors declare, read from the TOML files of profiles/.
 
 Strict: an unknown or missing key, a wrong unit, a figure without source is refused, naming file and
-key. A device is matched by the exact name and kind it reports; there is no default for an unknown one.
+key. A device is matched by the exact name and kind it reports, and by its identity where the profile has
+one; there is no default for an unknown one.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 from bench.errors import UsageError
 from bench.judge.claims import ENGINES
@@ -23,12 +25,14 @@ from bench.terms import (
     Device,
     DeviceKind,
     DeviceSpec,
+    Identity,
     Item,
     ItemCondition,
     Limit,
     Provenance,
     Reference,
     RuleSet,
+    Scalar,
     Tier,
 )
 
@@ -36,6 +40,11 @@ KINDS: tuple[DeviceKind, ...] = get_args(DeviceKind)
 # What is judged by where nothing else is asked for.
 DEFAULT_RULES = "tw-ai-hardware-2024"
 ASSURANCE_LEVELS = ("A0", "A1", "A2", "A3")
+
+# Of the memory that a GPU is sold with, ECC takes a sixteenth where it lies in the memory itself (15.0 of a
+# T4's 16 GiB), and the driver some more. Sizes that are sold are further apart.
+_MEMORY = (0.9, 1.01)
+_GIB = 2**30
 
 # What else a data sheet says; kept in the file for its readers, judged by nobody.
 _SHEET = ("memory_bandwidth_gb_per_s", "tdp_w", "power_w", "engine", "derivation", "onnxruntime_path")
@@ -88,8 +97,60 @@ def specs() -> tuple[DeviceSpec, ...]:
 
 
 def device_spec(device: Device) -> DeviceSpec | None:
-    """What the vendor declared for the device of exactly this kind and name; None when nobody did."""
+    """What the vendor declared for the device of exactly this identity; None when nobody did."""
+    spec = named(device)
+    differs = spec is not None and any(mark.differs for mark in marks(spec, device))
+    return None if differs else spec
+
+
+def named(device: Device) -> DeviceSpec | None:
+    """The profile that claims the device's exact kind and name, whatever else it shows; or None."""
     return _index().get((device.kind, device.name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """One mark of a profile's identity: the device's fact, its value (None: not readable), what fits."""
+
+    fact: str
+    value: Scalar | None
+    expected: str
+    fits: bool
+
+    @property
+    def differs(self) -> bool:
+        """What cannot be read excludes nobody."""
+        return self.value is not None and not self.fits
+
+
+def marks(spec: DeviceSpec, device: Device) -> tuple[Mark, ...]:
+    """The device held against every mark of the profile's identity; none where it has none."""
+    asked = spec.identity
+    if asked is None:
+        return ()
+    sms, memory, capability = (
+        device.fact(name) for name in ("sm-count", "memory-bytes", "compute-capability")
+    )
+    return (
+        Mark(fact="sm-count", value=sms, expected=str(asked.sm_count), fits=sms == asked.sm_count),
+        Mark(
+            fact="memory-bytes",
+            value=memory,
+            expected=" or ".join(f"{size} GiB" for size in asked.memory_gib),
+            fits=any(_of_size(memory, size) for size in asked.memory_gib),
+        ),
+        Mark(
+            fact="compute-capability",
+            value=capability,
+            expected=asked.compute_capability,
+            fits=capability == asked.compute_capability,
+        ),
+    )
+
+
+def _of_size(memory_bytes: Scalar | None, gib: int) -> bool:
+    least, most = _MEMORY
+    return isinstance(memory_bytes, int) and least * gib <= memory_bytes / _GIB <= most * gib
 
 
 @cache
@@ -118,10 +179,11 @@ def read_spec(data: bytes, where: str) -> DeviceSpec:
     """A device profile from its bytes; UsageError naming `where` and the key that is wrong."""
     table = Table.parse(data, where)
     spec = DeviceSpec(
-        id=_id(table),
+        id=shipped_id(table),
         name=table.text("name"),
         kind=table.choice("kind", KINDS),
         names=table.texts("names"),
+        identity=_identity(table.table("identity")) if table.has("identity") else None,
         declared=tuple(_declaration(row) for row in table.tables("declared")),
         references=tuple(_reference(row) for row in table.tables("reference", required=False)),
         architecture=_architecture(table),
@@ -138,7 +200,7 @@ def read_rules(data: bytes, where: str) -> RuleSet:
     table = Table.parse(data, where)
     decided, reading = table.table("decided_by"), table.table("reading")
     rule_set = RuleSet(
-        id=_id(table),
+        id=shipped_id(table),
         version=table.text("version"),
         status=table.text("status"),
         title_en=table.text("title_en"),
@@ -163,12 +225,23 @@ def read_rules(data: bytes, where: str) -> RuleSet:
     return rule_set
 
 
-def _id(table: Table) -> str:
+def shipped_id(table: Table) -> str:
     """The id, which a shipped file also bears as its name, so that no two can share one."""
     value = table.text("id")
     if table.where.startswith("profiles/") and Path(table.where).stem != value:
         raise table.wrong("id", f"got {value!r}, expected the file's own name")
     return value
+
+
+def _identity(row: Table) -> Identity:
+    identity = Identity(
+        sm_count=row.count("sm_count"),
+        memory_gib=row.counts("memory_gib"),
+        compute_capability=row.text("compute_capability"),
+        source=row.text("source"),
+    )
+    row.close()
+    return identity
 
 
 def _declaration(row: Table) -> Declaration:
@@ -285,6 +358,15 @@ def shipped(folder: str) -> Mapping[str, bytes]:
     """The TOML files of a folder of profiles/, by stem; in a checkout and in a wheel alike."""
     found = (files("bench.profiles") / folder).iterdir()
     return {Path(file.name).stem: file.read_bytes() for file in found if file.name.endswith(".toml")}
+
+
+def architectures(kind: Literal["cpu", "gpu"]) -> Mapping[str, bytes]:
+    """The files of profiles/arch for one kind of device, by stem: a GPU's has a compute capability."""
+    return {
+        stem: data
+        for stem, data in shipped("arch").items()
+        if Table.parse(data, f"profiles/arch/{stem}.toml").has("compute_capability") == (kind == "gpu")
+    }
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""How much of the processors' time others took while a row's windows were open: pure, recomputed by verify.
+"""What others took of the processors, or a GPU held back, while a row's windows were open: pure, recomputed.
 
 The run's average hides a neighbour who came for one row; this tells that row from the others.
 
@@ -11,10 +11,40 @@ to grow evenly, so that what happens beside a window, up to a reading's distance
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
 from math import fsum
+from operator import or_
 
 from bench.judge.energy import Counter, Window
-from bench.terms import Reading
+from bench.terms import Reading, Sensor
+
+# Why a GPU runs at a lower clock than it could (nvml.h, nvmlClocksEventReasons): the power cap; and hardware
+# slowdown (8), heat by the driver's measure (32) and the hardware's (64), the power supply's brake (128). Not
+# that it is idle, nor that somebody set its clocks.
+POWER_CAP = 4
+SLOWED = 8 | 32 | 64 | 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throttling:
+    """The share of readings at which a GPU was held back, and every reason that was given, as NVML's bits."""
+
+    share: float
+    reasons: int
+
+
+def throttling(windows: Sequence[Window], readings: Sequence[Reading], reasons: Sensor) -> Throttling | None:
+    """What the sensor of NVML's reasons told within these windows; None where it told nothing there."""
+    times = [reading.at_ns for reading in readings[:: reasons.every]]
+    held = [
+        level.value & (POWER_CAP | SLOWED)
+        for at_ns, level in zip(times, reasons.levels, strict=False)
+        if any(begin_ns <= at_ns <= end_ns for begin_ns, end_ns in windows)
+    ]
+    if not held:
+        return None
+    return Throttling(share=sum(bits != 0 for bits in held) / len(held), reasons=reduce(or_, held))
 
 
 def stolen(windows: Sequence[Window], readings: Sequence[Reading], cpus: int) -> float | None:

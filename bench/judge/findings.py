@@ -5,7 +5,8 @@ What disturbed the run is said, never corrected for. A failure leaves its row wi
 
 from collections.abc import Callable, Iterator, Sequence
 
-from bench.judge import admission, disturbance
+from bench.devices.cuda_telemetry import EVENT_REASONS, sensor_name
+from bench.judge import admission, catalog, disturbance
 from bench.judge.rows import OPERAND_RATIO, arithmetic, estimate, other_arithmetic, reals_are_slower, windows
 from bench.measure import stats
 from bench.terms import Device, Finding, Measurement, Opening, Sample, Scalar, Status, Telemetry, Visit
@@ -66,6 +67,7 @@ def of_row(measurement: Measurement, device: Device, telemetry: Telemetry) -> It
         )
     yield from _timing_findings(measurement, device, telemetry)
     yield from _disturbed_findings(measurement, device, telemetry)
+    yield from _throttled_findings(measurement, device, telemetry)
 
 
 def of_openings(measurement: Measurement, openings: Sequence[Opening]) -> Iterator[Finding]:
@@ -194,6 +196,50 @@ def _disturbed_findings(measurement: Measurement, device: Device, telemetry: Tel
         if share is not None and share > most:
             numbers = {"share": stats.rounded(share)}
             yield Finding(subject=row, status="warning", code=code, numbers=numbers)
+
+
+def _throttled_findings(measurement: Measurement, device: Device, telemetry: Telemetry) -> Iterator[Finding]:
+    """Whether a GPU was held back in the row's windows. The power cap is where most run; the rest is not."""
+    name = sensor_name(EVENT_REASONS, device)
+    sensor = next((sensor for sensor in telemetry.sensors if sensor.name == name), None)
+    if device.family != "cuda" or sensor is None:
+        return
+    held = disturbance.throttling(windows(measurement), telemetry.readings, sensor)
+    if held is not None and held.share > 0:
+        yield Finding(
+            subject=measurement.workload.row,
+            status="warning" if held.reasons & disturbance.SLOWED else "info",
+            code="row-throttled",
+            numbers={"share": stats.rounded(held.share), "reasons": held.reasons},
+        )
+
+
+def of_devices(devices: Sequence[Device]) -> Iterator[Finding]:
+    """A device that bears the name of a profile and is another one, or that nobody can tell apart."""
+    for device in devices:
+        spec = catalog.named(device)
+        marks = () if spec is None else catalog.marks(spec, device)
+        for mark in marks:
+            if mark.differs:
+                yield Finding(
+                    subject=device.selector,
+                    status="warning",
+                    code="identity-differs",
+                    numbers={
+                        "name": device.name,
+                        "fact": mark.fact,
+                        "got": str(mark.value),
+                        "expected": mark.expected,
+                    },
+                )
+        unread = [mark.fact for mark in marks if mark.value is None]
+        if unread:
+            yield Finding(
+                subject=device.selector,
+                status="info",
+                code="identity-not-whole",
+                numbers={"facts": ", ".join(unread)},
+            )
 
 
 def of_machine(telemetry: Telemetry, devices: Sequence[Device]) -> Iterator[Finding]:

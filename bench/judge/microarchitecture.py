@@ -8,11 +8,10 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from pathlib import Path
 
 from bench.devices.cpu import INSTRUCTION_SETS
 from bench.errors import UsageError
+from bench.judge.catalog import architectures, shipped_id
 from bench.judge.tables import Table
 from bench.precision import PRECISIONS
 from bench.terms import Device
@@ -89,11 +88,9 @@ def match_among(profiles: Iterable[Microarchitecture], device: Device) -> Microa
 
 @cache
 def known() -> tuple[Microarchitecture, ...]:
-    """Every profile that ships, sorted by id; in a checkout and in a wheel alike."""
-    found = (file for file in (files("bench.profiles") / "arch").iterdir() if file.name.endswith(".toml"))
+    """Every processor's profile that ships, sorted by id."""
     return tuple(
-        read(file.read_bytes(), f"profiles/arch/{file.name}")
-        for file in sorted(found, key=lambda file: file.name)
+        read(data, f"profiles/arch/{stem}.toml") for stem, data in sorted(architectures("cpu").items())
     )
 
 
@@ -102,7 +99,7 @@ def read(data: bytes, where: str) -> Microarchitecture:
     table = Table.parse(data, where)
     multiply = table.table("multiply")
     profile = Microarchitecture(
-        id=table.text("id"),
+        id=shipped_id(table),
         name=table.text("name"),
         vendor=table.text("vendor"),
         has=table.choice_of("has", INSTRUCTION_SETS),
@@ -117,8 +114,6 @@ def read(data: bytes, where: str) -> Microarchitecture:
         note=table.text("note", required=False),
         digest=hashlib.sha256(data).hexdigest(),
     )
-    if where.startswith("profiles/") and Path(where).stem != profile.id:
-        raise table.wrong("id", f"got {profile.id!r}, expected the file's own name")
     multiply.close()
     table.close()
     return profile

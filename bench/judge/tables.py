@@ -97,6 +97,13 @@ class Table:
             raise self.wrong(key, f"expected a whole number above zero, got {_shown(value)}")
         return value
 
+    def counts(self, key: str) -> tuple[int, ...]:
+        """A list of at least one whole number above zero."""
+        value = self._take(key, required=True)
+        if not isinstance(value, list) or not value:
+            raise self.wrong(key, f"expected a list of whole numbers above zero, got {_shown(value)}")
+        return tuple(Table({key: item}, self.where, self._path).count(key) for item in value)
+
     def number(self, key: str) -> float:
         """A finite number."""
         value = self._take(key, required=True)

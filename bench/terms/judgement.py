@@ -250,16 +250,35 @@ class ReferenceShare:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What a device of a profile shows besides its name, which a part of it, or another, may bear too.
+
+    `memory_gib` are the sizes that it is sold with. `source` says where somebody read them.
+    """
+
+    sm_count: int
+    memory_gib: tuple[int, ...]
+    compute_capability: str
+    source: str
+
+    def __post_init__(self) -> None:
+        whole = self.sm_count > 0 and min(self.memory_gib, default=0) > 0
+        require(whole, f"a device has multiprocessors and memory, got {self}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceSpec:
     """Declared figures of one device (profiles/devices). `names` are the exact names it reports.
 
-    `architecture` has at most one row for an engine and precision.
+    `identity` is what it must show besides, None where nothing more is known. `architecture` has at most
+    one row for an engine and precision.
     """
 
     id: str
     name: str
     kind: DeviceKind
     names: tuple[str, ...]
+    identity: Identity | None = None
     declared: tuple[Declaration, ...]
     references: tuple[Reference, ...]
     architecture: tuple[Architecture, ...]
