@@ -117,6 +117,16 @@ def one_cpu_per_core(affinity: frozenset[int], root: Path = HERE) -> tuple[int, 
     return tuple(sorted(first.values()))
 
 
+def share(affinity: frozenset[int], index: int, of: int, root: Path = HERE) -> frozenset[int]:
+    """The index-th of `of` shares of the CPUs, by whole cores; where cores are too few, one core each."""
+    cores: dict[str, set[int]] = {}
+    for cpu in sorted(affinity):
+        cores.setdefault(_siblings(root, cpu) or str(cpu), set()).add(cpu)
+    each = list(cores.values())
+    own = each[index * len(each) // of : (index + 1) * len(each) // of] or [each[index % len(each)]]
+    return frozenset().union(*own)
+
+
 def clock_cpus(device: Device, affinity: frozenset[int], root: Path = HERE) -> tuple[int, ...]:
     """The CPUs whose clock stands for the device's: one of each core, at most as many as threads may run."""
     return one_cpu_per_core(affinity, root)[: int(str(device.fact("threads-usable")))]

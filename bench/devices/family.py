@@ -2,7 +2,7 @@
 
 To add a family is to add one file to this folder that defines `FAMILY`. A selector is the family
 ("cuda"), the device's own selector ("cuda:3"), its beginning up to a colon ("ort:EP:NPU"), or the
-family and a UUID ("cuda:GPU-..."). One that cannot be had in full is refused, never cut down.
+family and a UUID ("cuda:GPU-...", "cuda:MIG-..."). One that cannot be had in full is refused, never cut down.
 """
 
 import pkgutil
@@ -94,7 +94,9 @@ def _within(selector: str, wider: str) -> bool:
 
 
 def _names(selector: str, device: Device) -> bool:
-    return _within(device.selector, selector) or selector == f"{device.family}:{device.fact('uuid')}"
+    """A GPU that is cut into instances is named by all of them."""
+    uuids = {device.fact("uuid"), device.fact("gpu-uuid")} - {None}
+    return _within(device.selector, selector) or selector in {f"{device.family}:{uuid}" for uuid in uuids}
 
 
 def _refusal(selector: str, refused: Iterable[Unavailable], devices: Sequence[Device]) -> str:

@@ -15,13 +15,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from bench.devices import host
 from bench.devices.cpu import CPUS
 from bench.devices.tree import HERE, index_list, read_or_empty
 from bench.errors import CannotMeasure
 from bench.terms import Level, Reading, Sensor, Telemetry
+from bench.terms.measurements import SensorUnit
 from bench.units import NS_PER_S
 
 PERIOD_NS = NS_PER_S // 10
@@ -43,12 +44,20 @@ _HWMON, _ZONES = "/sys/class/hwmon", "/sys/class/thermal"
 _POWERCAP = "/sys/class/powercap"
 
 
+class Refused(Exception):
+    """Whoever was asked says no; `code` is the reason."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """A sensor to be read at every `every`-th reading. `read` raises OSError or ValueError."""
+    """A sensor to be read at every `every`-th reading. `read` raises OSError, ValueError or Refused."""
 
     name: str
-    unit: Literal["Hz", "mdegC", "uJ", "B"]
+    unit: SensorUnit
     source: str
     every: int
     read: Callable[[], int]
@@ -180,6 +189,8 @@ def _ask(probe: Probe) -> Level | str:
     """The level, or the reason code why there is none."""
     try:
         return Level(value=probe.read())
+    except Refused as refusal:
+        return refusal.code
     except FileNotFoundError:
         return "no-file"
     except PermissionError:

@@ -24,8 +24,10 @@ Window = tuple[int, int]
 # windows of 1 s; intervals within the window do not matter, the counter misses nothing there.
 _FINENESS = 5
 
-# The sensors that together are the energy of the processors (devices/telemetry).
+# The sensors that together are the energy of the processors (devices/telemetry), and the one of a GPU that is
+# measured (devices/cuda_telemetry). Beside a GPU the processors' counters say nothing of its work.
 _PACKAGE = "energy-package"
+_GPU = "energy-cuda"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +72,10 @@ class Counter:
 def energy(windows: Sequence[Window], ops: int, telemetry: Telemetry) -> Consumed:
     """The joules of the counted `windows`, in which exactly `ops` operations were done.
 
-    By the wall meter if its readings cover all windows, else by the processors' own counters, which leave
-    out memory, fans and losses. Reason codes: no-windows (none, or one without length),
-    no-energy-counter, energy-not-covered (a window reaches beyond the readings), energy-too-coarse (they
-    are too far apart for a window).
+    By the wall meter if its readings cover all windows, else by the GPU's own counter where a GPU is
+    measured, else by the processors', which leave out memory, fans and losses. Reason codes: no-windows
+    (none, or one without length), no-energy-counter, energy-not-covered (a window reaches beyond the
+    readings), energy-too-coarse (they are too far apart for a window).
     """
     if min((end_ns - begin_ns for begin_ns, end_ns in windows), default=0) <= 0:
         return Consumed(energy=None, reason="no-windows")
@@ -92,10 +94,12 @@ def _sources(telemetry: Telemetry) -> Iterator[tuple[str, list[Counter]]]:
     if telemetry.meter is not None:
         readings = [(reading.at_ns, reading.energy_uj) for reading in telemetry.meter.readings]
         yield "wall meter", [_steps(readings)]
+    gpus = [sensor for sensor in telemetry.sensors if sensor.name.startswith(_GPU)]
     packages = [sensor for sensor in telemetry.sensors if sensor.name.startswith(_PACKAGE)]
-    if packages and all(sensor.levels for sensor in packages):
-        names = " + ".join(sensor.name.removeprefix("energy-") for sensor in packages)
-        yield f"RAPL {names}", [_steps(_levels(sensor, telemetry)) for sensor in packages]
+    counting, teller = (gpus, "NVML") if gpus else (packages, "RAPL")
+    if counting and all(sensor.levels for sensor in counting):
+        names = " + ".join(sensor.name.removeprefix("energy-") for sensor in counting)
+        yield f"{teller} {names}", [_steps(_levels(sensor, telemetry)) for sensor in counting]
 
 
 def _levels(sensor: Sensor, telemetry: Telemetry) -> list[tuple[int, int]]:

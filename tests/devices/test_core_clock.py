@@ -1,4 +1,4 @@
-"""The processor's clock through a run: read where it can be, and a reason where not, at no row's cost."""
+"""The device's clock through a run: read where it can be, and a reason where not, at no row's cost."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +12,7 @@ from bench.devices import cpu
 from bench.errors import CannotMeasure
 from bench.judge import ceiling
 from bench.terms import Device, Fact, Unavailable
+from bench.workload.kernel import IN_STREAM
 
 
 @dataclass
@@ -89,6 +90,73 @@ def test_a_chain_that_fails_costs_the_clock_and_no_row(chain: Chain, error: Exce
 
 
 @pytest.mark.usefixtures("chain")
-def test_a_run_without_a_processor_measures_no_clock() -> None:
-    gpu = Device(selector="cuda:0", family="cuda", kind="gpu", name="A GPU", vendor=None, facts=())
-    assert CoreClock.of([gpu]).fact == ceiling.NO_CLOCK
+def test_a_run_without_a_processor_and_a_gpu_measures_no_clock() -> None:
+    npu = Device(selector="ort:X", family="ort", kind="npu", name="An NPU", vendor=None, facts=())
+    assert CoreClock.of([npu]).fact == ceiling.NO_CLOCK
+
+
+# ----------------------------------------------------------------------------------------- a GPU's
+
+
+@dataclass
+class Window:
+    """A scripted clock of a GPU: 1.83 GHz over every window, until something is raised."""
+
+    refuses: CannotMeasure | None = None
+    raises: Exception | None = None
+    begun: int = 0
+
+    def compile(self) -> tuple[str, str]:
+        if self.refuses is not None:
+            raise self.refuses
+        return IN_STREAM, "scripted"
+
+    def begin(self) -> None:
+        self.begun += 1
+        if self.raises is not None:
+            raise self.raises
+
+    def hertz(self) -> int:
+        if self.raises is not None:
+            raise self.raises
+        return 1_830_000_000
+
+
+def hopper() -> Device:
+    facts = (Fact(name="compute-capability", value="9.0", source="typed"),)
+    return Device(selector="cuda:0", family="cuda", kind="gpu", name="A GPU", vendor="NVIDIA", facts=facts)
+
+
+@pytest.fixture
+def window(monkeypatch: pytest.MonkeyPatch) -> Window:
+    window = Window()
+    monkeypatch.setattr(core_clock.registry, "window_clock", lambda: window)
+    return window
+
+
+def test_a_gpus_clock_is_one_and_counted_from_the_beginning_of_the_window(window: Window) -> None:
+    clock = CoreClock.of([hopper()])
+    assert (clock.fact.value, clock.fact.source) == ("triton-globaltimer/nvidia-sm-90", "scripted")
+    clock.begin()
+    assert (window.begun, clock.read()) == (1, (1_830_000_000,))
+
+
+def test_a_gpu_whose_clock_cannot_be_read_has_a_reason_and_no_clock(window: Window) -> None:
+    window.refuses = CannotMeasure("no Triton; no NVML")
+    clock = CoreClock.of([hopper()])
+    assert (clock.fact.value, clock.fact.reason) == (None, "window-clock-refused")
+    assert clock.fact.source == "no Triton; no NVML"
+    clock.begin()
+    assert (window.begun, clock.read()) == (0, ())
+
+
+@pytest.mark.parametrize("at", ["begin", "read"])
+def test_a_gpus_clock_that_fails_costs_the_clock_and_no_row(window: Window, at: str) -> None:
+    clock = CoreClock.of([hopper()])
+    if at == "read":
+        clock.begin()
+    window.raises = RuntimeError("CUDA error: an illegal memory access was encountered")
+    clock.begin() if at == "begin" else clock.read()
+    window.raises = None
+    assert (clock.fact.value, clock.fact.reason) == (None, "window-clock-refused")
+    assert clock.read() == ()

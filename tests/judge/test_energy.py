@@ -142,6 +142,16 @@ def test_without_a_counter_there_is_no_energy(sensors: tuple[Sensor, ...]) -> No
     assert (found.energy, found.reason) == (None, "no-energy-counter")
 
 
+def test_beside_a_gpu_the_processors_counters_are_not_its_energy() -> None:
+    times = every_100_ms(5)
+    processors, gpu = package(steady(90, times)), package(steady(650, times), name="energy-cuda3")
+    found = energy(WINDOW, OPS, telemetry(times, processors, gpu)).energy
+    assert found is not None
+    assert (found.source, found.joules) == ("NVML cuda3", 650.0)
+    silent = package((), name="energy-cuda3", reason="not-supported")
+    assert energy(WINDOW, OPS, telemetry(times, processors, silent)).reason == "no-energy-counter"
+
+
 def test_a_frequency_is_no_energy() -> None:
     times = every_100_ms(5)
     hertz = Sensor(
