@@ -60,6 +60,8 @@ def element_type(element: Element) -> "torch.dtype":
         "f32": torch.float32,
         "bf16": torch.bfloat16,
         "f16": torch.float16,
+        "f8_e4m3": torch.float8_e4m3fn,
+        "f8_e5m2": torch.float8_e5m2,
         "s32": torch.int32,
         "s8": torch.int8,
         "u8": torch.uint8,

@@ -16,7 +16,7 @@ from bench.devices.clock import Clock
 from bench.errors import CannotMeasure, NotAdmitted
 from bench.measure import row as rows
 from bench.measure.row import Row
-from bench.terms import Schedule, Shape, Trial, Workload
+from bench.terms import Family, Schedule, Shape, Trial, Workload
 from bench.units import NS_PER_S
 from bench.workload import opcount, operands
 from bench.workload.kernel import Prepared
@@ -29,13 +29,15 @@ RUN_OFF = (4, 3)
 # no variation of a shape makes up for it, and the time is better spent on the others.
 _FAR_BEHIND = 0.7
 # Operands lie in memory up to three times: as drawn, as the backend's, and packed by the backend; an
-# exact and a real-valued set of each.
-_COPIES = 6
+# exact and a real-valued set of each. In a GPU's own memory they are drawn where they stay: two sets, and
+# room for a sparse operand's few compressed forms.
+_COPIES, _COPIES_ON_GPU = 6, 3
 
 
-def bytes_needed(workload: Workload) -> int:
-    """Memory that a prepared workload takes at most, in bytes."""
-    return _COPIES * opcount.cost(workload.shape, workload.form).bytes
+def bytes_needed(workload: Workload, family: Family = "cpu") -> int:
+    """Memory that a prepared workload takes at most, in bytes: the host's, or a GPU's own."""
+    copies = _COPIES_ON_GPU if family == "cuda" else _COPIES
+    return copies * opcount.cost(workload.shape, workload.form).bytes
 
 
 # ------------------------------------------------------------------------- what follows from the rates
@@ -173,6 +175,9 @@ class _Search:
         if reason is None:
             try:
                 rates = (self._rate(shape, self.schedule.probe_ns),)
+            except MemoryError as error:
+                # What was predicted to fit did not: smaller shapes, and what refinement makes of them, go on.
+                reason, self.refusal = "no-memory", str(error) or self.refusal
             except rows.BACKEND_ERRORS as error:
                 reason, self.refusal = "refused", str(error)
                 self.code = error.code if isinstance(error, NotAdmitted) else self.code
@@ -196,7 +201,8 @@ class _Search:
         predicted_ns = opcount.ops(shape) * NS_PER_S / best.ops_per_s[0] if best else 0.0
         if predicted_ns * self.row.least_launches > self.schedule.launch_most_ns:
             return "too-slow"
-        return "no-memory" if bytes_needed(replace(self.row.workload, shape=shape)) > self.room else None
+        need = bytes_needed(replace(self.row.workload, shape=shape), self.row.device.family)
+        return "no-memory" if need > self.room else None
 
 
 def search(

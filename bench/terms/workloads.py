@@ -7,8 +7,12 @@ from bench.terms.checks import require
 
 Operation = Literal["gemm", "conv"]
 
-# Elements as they lie in memory. "u8" carries zero point 128, so that its values are s8's plus 128.
-Element = Literal["f64", "f32", "bf16", "f16", "s32", "s8", "u8"]
+# Elements as they lie in memory. "u8" carries zero point 128, so that its values are s8's plus 128. The two
+# of fp8 are those of the OCP 8-bit Floating Point Specification 1.0 (torch: float8_e4m3fn, float8_e5m2).
+Element = Literal["f64", "f32", "bf16", "f16", "f8_e4m3", "f8_e5m2", "s32", "s8", "u8"]
+
+# The layout of a product whose first operand is stored without the zeros of its 2:4 pattern.
+SPARSE_LAYOUT = "2:4-sparse x column-major"
 
 
 # A launch runs `depth` layers, one on the output of the other and each with weights of its own, on
@@ -86,6 +90,14 @@ class Form:
     @property
     def requantised(self) -> bool:
         return self.out in ("s8", "u8")
+
+    @property
+    def sparse(self) -> bool:
+        """Whether of four neighbours along K two of the first operand are zero, and never multiplied.
+
+        Its operations are counted as vendors count them, zeros included: such a row is no dense one.
+        """
+        return self.layout == SPARSE_LAYOUT
 
     @property
     def chains(self) -> bool:

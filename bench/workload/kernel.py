@@ -130,6 +130,24 @@ class ClockChain(Protocol):
         """Links per second on each of the CPUs, all at once: the best of a few short bursts."""
 
 
+# How a GPU's clock over a window was read: by counters within the stream, or by a sensor at its end.
+IN_STREAM = "triton-globaltimer"
+BY_SENSOR = ("nvml-sm-clock", "amdsmi-gfx-clock")
+
+
+class WindowClock(Protocol):
+    """The clock that a GPU really ran at over a window."""
+
+    def compile(self) -> tuple[str, str]:
+        """Once before measuring: IN_STREAM or one of BY_SENSOR, and what reads it. Raises CannotMeasure."""
+
+    def begin(self) -> None:
+        """A window begins: the counters are noted in the stream. Not waited for."""
+
+    def hertz(self) -> int:
+        """The mean clock since `begin`, asked when the window has just ended. Raises CannotMeasure."""
+
+
 class Bandwidth(Protocol):
     """What a device's memory moves at each of several footprints."""
 

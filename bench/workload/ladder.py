@@ -100,24 +100,31 @@ def _profile(family: Family) -> dict[str, Any]:
 
 @cache
 def ladder(
-    operation: Operation, family: Family, *, quick: bool, nonce: str | None = None
+    operation: Operation,
+    family: Family,
+    *,
+    quick: bool,
+    nonce: str | None = None,
+    precision: str | None = None,
 ) -> tuple[Shape, ...]:
     """Every shape of the ladder for a device family, in the file's order; a quick run's are fewer.
 
-    With a challenge's `nonce` (hexadecimal) each is moved as that chooses.
+    With a challenge's `nonce` (hexadecimal) each is moved as that chooses. Rungs that are only for some
+    precisions are left out for another `precision`.
     """
     listed = enumerate(_profile(family)[operation])
     return tuple(
         shape if nonce is None else _moved(shape, family, operands.key(nonce, f"ladder/{operation}"), index)
         for index, rung in listed
         if rung["quick"] or not quick
+        if precision is None or precision in rung.get("only", (precision,))
         for shape in (_shape(operation, rung),)
     )
 
 
 def _shape(operation: Operation, rung: dict[str, Any]) -> Shape:
     kind = GemmShape if operation == "gemm" else ConvShape
-    return kind(**{name: size for name, size in rung.items() if name != "quick"})
+    return kind(**{name: size for name, size in rung.items() if name not in ("quick", "only")})
 
 
 def _moved(shape: Shape, family: Family, key: tuple[int, int], index: int) -> Shape:
@@ -146,7 +153,7 @@ def rungs(
     `nonce` is a challenge's, None without one.
     """
     most = OPERAND_SETS[form.operand_set].k_max
-    shapes = ladder(operation, family, quick=quick, nonce=nonce)
+    shapes = ladder(operation, family, quick=quick, nonce=nonce, precision=form.precision)
     fitting = (s for s in shapes if opcount.reduction(s) <= most and (s.depth == 1 or form.chains))
     return tuple(sorted(fitting, key=opcount.ops))
 

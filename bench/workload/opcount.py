@@ -6,7 +6,17 @@ is not work. Python integers throughout, since totals exceed 2^53.
 
 from bench.terms import ConvShape, Cost, Element, Form, GemmShape, Shape
 
-_ELEMENT_BYTES: dict[Element, int] = {"f64": 8, "f32": 4, "bf16": 2, "f16": 2, "s32": 4, "s8": 1, "u8": 1}
+_ELEMENT_BYTES: dict[Element, int] = {
+    "f64": 8,
+    "f32": 4,
+    "bf16": 2,
+    "f16": 2,
+    "f8_e4m3": 1,
+    "f8_e5m2": 1,
+    "s32": 4,
+    "s8": 1,
+    "u8": 1,
+}
 
 
 def taps(size: int, kernel: int, padding: int) -> int:

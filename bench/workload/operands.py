@@ -8,6 +8,9 @@ An operand is one element of a matrix. Element (row, column) of matrix M of a la
     counter = (column // lanes, row, M, 0)
 and the lane column % lanes of the four output words: 8 lanes of 16 bits (low half first), 4 of 32, or
 2 of 64 (first word high). A matrix is therefore the corner of every larger one with the same label.
+
+Where a form's first operand is 2:4 sparse, elements (row, 4g) to (row, 4g + 3) keep the two that the g-th
+element of that row chooses in a matrix of its own number, drawn uniformly from the six patterns.
 """
 
 import hashlib
@@ -30,12 +33,14 @@ _MULTIPLIER = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 # Counters drawn at a time: four int64 arrays of this length stay in a second-level cache.
 _BLOCK = 1 << 14
+# Rows that are thinned at a time.
+_THINNED = 1 << 10
 
 # A launch reads its first operand at one of these row offsets of a pool, so that no two launches in
 # a row compute the same product. Multiples of 8 rows keep the operands aligned for vector loads.
 OFFSETS = 16
 _OFFSET_STEP = 8
-_DEEP_OFFSETS = 4
+_FEW_OFFSETS = 4
 POOL_ROWS = OFFSETS * _OFFSET_STEP
 
 
@@ -137,8 +142,11 @@ def _set(pair: tuple[Integers, Integers], k_max: int, real: Reals | None) -> Ope
 
 # Why these ranges: a product's standard deviation times sqrt(K) times eight or more stays below the
 # accumulator's exact range (2^24 for fp32, 2^53 for fp64, 2^31 for int32), while the values need more
-# bits than the next lower precision has. fp16 is scaled by 2^-4 on each side: its outputs' twelve
-# standard deviations, 27,100 * sqrt(2048) * 12 * 2^-8 = 57,500, then fit below 65,504.
+# bits than the next lower precision has. Of fp8 sums Hopper and Ada keep 13 bits behind the leading one
+# (DeepSeek-V3 technical report, section 3.5.2; SageAttention2, quoted in thu-ml/SageAttention#287; Blackwell
+# 25, deepseek-ai/DeepGEMM#176), and not all of them are promoted on the way: the exact range is 2^14. fp16 is
+# scaled by 2^-4 on each side: its outputs' twelve standard deviations, 27,100 * sqrt(2048) * 12 * 2^-8 =
+# 57,500, then fit below 65,504.
 OPERAND_SETS: dict[str, OperandSet] = {
     "fp64": _set(_both(Integers(low=-(2**20), high=2**20, lane_bits=32)), 8192, Reals(bits=53, lane_bits=64)),
     "fp32": _set((Integers(low=-4095, high=4095), Integers(low=-15, high=15)), 8192, _REAL32),
@@ -147,7 +155,9 @@ OPERAND_SETS: dict[str, OperandSet] = {
     "fp16": _set(
         _both(Integers(low=-127, high=127, lane_bits=32, rare=(-2047, 2047), scale=2.0**-4)), 2048, _REAL32
     ),
-    "fp8_e4m3": _set(_both(Integers(low=-7, high=7)), 2048, _REAL32),
+    "fp8_e4m3": _set(_both(Integers(low=-7, high=7)), 4096, _REAL32),
+    # e5m2 paired with e4m3: 7 is the largest integer up to which e5m2 holds every one.
+    "fp8_e5m2": _set(_both(Integers(low=-7, high=7)), 4096, _REAL32),
     "int8": _set(_both(Integers(low=-127, high=127)), 66311, None),
     # Without VNNI, x86 adds two u8*s8 products in 16 bits, which saturate beyond these values.
     "int8-saturating": _set(_both(Integers(low=-63, high=63)), 66311, None),
@@ -174,10 +184,14 @@ def _chosen(workload: Workload) -> OperandSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Library:
-    """The two constructors that operators cannot replace: int64 ranges, and conversion to float64."""
+    """The two constructors that operators cannot replace: int64 ranges, and conversion to float64.
+
+    `block` counters are drawn at a time: of a device with thousands of threads, more than fit a cache.
+    """
 
     arange: Callable[[int, int], Array]
     float64: Callable[[Array], Array]
+    block: int = _BLOCK
 
 
 NUMPY = Library(arange=np.arange, float64=lambda array: array.astype(np.float64))
@@ -209,7 +223,7 @@ def fill(
     height, columns = out.shape
     lanes = 128 // draw.lane_bits
     first_block, blocks = first_column // lanes, -(-columns // lanes)
-    step = max(1, _BLOCK // blocks)
+    step = max(1, library.block // blocks)
     for first in range(0, height, step):
         last = min(first + step, height)
         row = (library.arange(first, last) if rows is None else rows[first:last]).reshape(-1, 1)
@@ -258,6 +272,52 @@ def has_reals(workload: Workload) -> bool:
     return is_deep(workload) or _chosen(workload).real is not None
 
 
+# Six patterns of four bits, two of them set, the first one lowest; and the number of the matrix whose
+# elements choose among them, which no layer's weights reach.
+_PATTERNS, _CHOICE = 0xCA9653, Integers(low=0, high=5)
+_CHOOSING = 1 << 20
+
+
+def put(
+    out: Array,
+    workload: Workload,
+    which: str,
+    *,
+    real: bool,
+    library: Library = NUMPY,
+    rows: Array | None = None,
+    layer: int = 0,
+) -> None:
+    """Write an operand's pool as drawn, or its `rows` (int64), into `out`; u8 without its zero point.
+
+    Operand "b" is the weight of a `layer` (from 0).
+    """
+    key_ = workload_key(workload, real=real)
+    fill(out, draw(workload, which, real=real), key_, 0 if which == "a" else 1 + layer, library, rows=rows)
+    if which == "a" and workload.form.sparse:
+        _thin(out, key_, library, rows)
+
+
+def _thin(out: Array, philox_key: tuple[int, int], library: Library, rows: Array | None) -> None:
+    """Zero two of each four neighbours in a row of `out`."""
+    height, columns = out.shape
+    for first in range(0, height, _THINNED):
+        last = min(first + _THINNED, height)
+        part = library.arange(first, last) if rows is None else rows[first:last]
+        # One column of choices serves four of the operand's.
+        chosen = library.float64(part.reshape(-1, 1) * 0 + library.arange(0, -(-columns // 4)).reshape(1, -1))
+        fill(chosen, _CHOICE, philox_key, _CHOOSING, library, rows=part)
+        for place in range(4):
+            width = len(range(place, columns, 4))
+            out[first:last, place::4] *= (_kept(chosen, place) != 0)[:, :width]
+
+
+def _kept(chosen: Array, place: int) -> Array:
+    """One where the chosen pattern keeps the element at that place of its four, else zero."""
+    bits = [(_PATTERNS >> (4 * pattern + place)) & 1 for pattern in range(6)]
+    return sum((chosen == pattern) * bit for pattern, bit in enumerate(bits))
+
+
 @cache
 def _label_key(seed: str, row: str, real: bool) -> tuple[int, int]:
     return key(seed, f"{row}/{'real' if real else 'exact'}")
@@ -294,9 +354,13 @@ _NUMPY_TYPES: dict[Element, type] = {
     "f32": np.float32,
     "f16": np.float16,
     "bf16": np.float32,
+    "f8_e4m3": np.float32,
+    "f8_e5m2": np.float32,
     "s8": np.int8,
     "u8": np.uint8,
 }
+# Significant bits, and a normal number's least exponent (OCP 8-bit Floating Point Specification, table 1).
+_FP8: dict[Element, tuple[int, int]] = {"f8_e4m3": (4, -6), "f8_e5m2": (3, -14)}
 
 
 def round_to(values: np.ndarray, element: Element) -> np.ndarray:
@@ -311,22 +375,29 @@ def round_to(values: np.ndarray, element: Element) -> np.ndarray:
         bits = values.astype(np.float32).view(np.uint32)
         bits = bits + 0x7FFF + ((bits >> 16) & 1)
         return np.asarray((bits & np.uint32(0xFFFF0000)).view(np.float32), dtype=np.float64)
+    if element in _FP8:
+        # Operands here are far below what fp8 ends at, 448 and 57,344.
+        bits8, least = _FP8[element]
+        step = np.ldexp(1.0, np.maximum(np.frexp(values)[1] - 1, least) - (bits8 - 1))
+        return np.asarray(np.rint(values / step) * step)
     return values
 
 
 def pool(workload: Workload, which: str, *, real: bool, layer: int = 0) -> np.ndarray:
-    """An operand's pool as numpy holds it: u8 with zero point 128; bf16 as float32, not yet rounded.
+    """An operand's pool as numpy holds it: u8 with zero point 128; bf16 and fp8 as float32, not yet rounded.
 
     Real values are rounded to the element's type on assignment, to nearest even. Operand "b" is the weight
     of a `layer` (from 0).
     """
     element = workload.form.a if which == "a" else workload.form.b
     values = draw(workload, which, real=real)
+    out: np.ndarray = np.empty(pool_shape(workload, which), dtype=_NUMPY_TYPES[element])
     if element == "u8":
         assert isinstance(values, Integers)
         values = Integers(low=values.low + 128, high=values.high + 128, lane_bits=values.lane_bits)
-    out: np.ndarray = np.empty(pool_shape(workload, which), dtype=_NUMPY_TYPES[element])
-    fill(out, values, workload_key(workload, real=real), 0 if which == "a" else 1 + layer)
+        fill(out, values, workload_key(workload, real=real), 0 if which == "a" else 1 + layer)
+    else:
+        put(out, workload, which, real=real, layer=layer)
     if which == "b" and isinstance(values, Reals) and is_deep(workload):
         # Powers of two: nothing is rounded a second time.
         out *= 2.0 ** -real_shifts(workload)[layer]
@@ -369,6 +440,10 @@ def values(
     drawn = draw(workload, which, real=real)
     key_ = workload_key(workload, real=real)
     matrix = 0 if which == "a" else 1
+    if which == "a" and workload.form.sparse:
+        chosen = elements(_CHOICE, key_, _CHOOSING, rows, columns // 4)
+        kept = np.choose(columns % 4, [_kept(chosen, place) for place in range(4)])
+        return np.asarray(elements(drawn, key_, matrix, rows, columns) * kept)
     if not _chosen(workload).cancels:
         return elements(drawn, key_, matrix, rows, columns)
     shape = workload.shape
@@ -390,13 +465,15 @@ def values(
 def offsets(workload: Workload) -> tuple[int, ...]:
     """The row offsets of operand "a" in the order the launches take them, chosen by the nonce.
 
-    Of a deep graph the same few come round: the right outputs of each cost as much as a launch.
+    Of a deep graph the same few come round: the right outputs of each cost as much as a launch. So they do of
+    a sparse operand, of which each is compressed and kept by itself.
     """
     order_key = key(workload.seed, f"{workload.row}/offsets")
     zero = np.zeros(OFFSETS, dtype=np.int64)
     words = philox4x32(np.arange(OFFSETS), zero, zero, zero, order_key)[0]
     found = tuple(int(i) * _OFFSET_STEP for i in np.argsort(words, kind="stable"))
-    return found[:_DEEP_OFFSETS] * (OFFSETS // _DEEP_OFFSETS) if is_deep(workload) else found
+    few = is_deep(workload) or workload.form.sparse
+    return found[:_FEW_OFFSETS] * (OFFSETS // _FEW_OFFSETS) if few else found
 
 
 def random_below(workload: Workload, purpose: str, index: int, bounds: tuple[int, ...]) -> tuple[int, ...]:

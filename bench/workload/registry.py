@@ -1,5 +1,5 @@
 """Finds the kernels: a file of kernels/ that does not begin with an underscore defines KERNEL, one row's
-kernel, or is one of the two instruments that measure what the rows are held against.
+kernel, or is one of the instruments that measure what the rows are held against.
 
 This is the one place that names the folder. Importing a kernel imports no backend; that happens when
 the kernel prepares.
@@ -10,11 +10,11 @@ import pkgutil
 from functools import cache
 
 from bench.errors import UsageError
-from bench.workload.kernel import Bandwidth, ClockChain, Kernel
+from bench.workload.kernel import Bandwidth, ClockChain, Kernel, WindowClock
 
 _PACKAGE = "bench.kernels"
-# The files of the instruments: the clock of a core, and the memory's bandwidth.
-_CLOCK, _MEMORY = "clock", "memory"
+# The files of the instruments: the clock of a core, the clock of a GPU, and the memory's bandwidth.
+_CLOCK, _CUDA_CLOCK, _MEMORY = "clock", "cuda_clock", "memory"
 
 
 def collect(named: list[tuple[str, Kernel]]) -> dict[str, Kernel]:
@@ -48,13 +48,19 @@ def kernel(name: str) -> Kernel:
 
 
 def _defines_a_row(name: str) -> bool:
-    return not name.startswith("_") and name not in (_CLOCK, _MEMORY)
+    return not name.startswith("_") and name not in (_CLOCK, _CUDA_CLOCK, _MEMORY)
 
 
 def clock_chain() -> ClockChain:
     """The chain of dependent instructions that a core's clock is measured by."""
     chain: ClockChain = importlib.import_module(f"{_PACKAGE}.{_CLOCK}").CHAIN
     return chain
+
+
+def window_clock() -> WindowClock:
+    """What a GPU's clock over a window is read by."""
+    clock: WindowClock = importlib.import_module(f"{_PACKAGE}.{_CUDA_CLOCK}").CLOCK
+    return clock
 
 
 def bandwidth() -> Bandwidth:

@@ -110,18 +110,23 @@ def probe_workload(workload: Workload) -> Workload:
     """The untimed probe's workload, always of one layer: K = 1024 real-valued operands; of integers K of 2048
     and more of one sign, or K = 9216 that cancel where the output is quantised again.
 
-    256 x 256 outputs, or an 18 x 18 image whose channels give about that K.
+    256 x 256 outputs, or an 18 x 18 image whose channels give about that K. A row of single pixels has a
+    probe of such: for 3 x 3 another algorithm might be taken, which errs otherwise.
     """
     integer = precision(workload.precision).kind == "integer"
     form = workload.form
     if integer and form.operand_set == "int8":
         form = replace(form, operand_set="int8-cancelling" if form.requantised else "int8-same-sign")
     k, channels = (_CANCELLING_K, _CANCELLING_K // 9) if form.requantised else (2048, 256)
+    if form.sparse:
+        k *= 2  # of which half are zeros
     if not integer:
         k, channels = 1024, 112
     shape: Shape
     if workload.operation == "gemm":
         shape = GemmShape(m=256, n=256, k=k)
+    elif isinstance(workload.shape, ConvShape) and workload.shape.kernel == workload.shape.depth == 1:
+        shape = ConvShape(batch=1, channels=k, filters=64, height=16, width=16, kernel=1, padding=0)
     else:
         shape = ConvShape(batch=1, channels=channels, filters=64, height=18, width=18, kernel=3, padding=0)
     return replace(workload, form=form, shape=shape)

@@ -68,9 +68,12 @@ def name(case: tuple[Kernel, Form]) -> str:
 
 
 REAL_SETS = [name for name, chosen in operands.OPERAND_SETS.items() if chosen.real is not None]
-REAL_FORMS = [case for case in FORMS if case[1].operand_set in REAL_SETS]
+# A GPU's kernels are run in test_cuda_kernels.
+FORMS_HERE = [case for case in FORMS if "cpu" in case[0].families]
+REAL_FORMS = [case for case in FORMS_HERE if case[1].operand_set in REAL_SETS]
 
 each_form = pytest.mark.parametrize(("kernel", "form"), FORMS, ids=map(name, FORMS))
+each_form_here = pytest.mark.parametrize(("kernel", "form"), FORMS_HERE, ids=map(name, FORMS_HERE))
 each_real_form = pytest.mark.parametrize(("kernel", "form"), REAL_FORMS, ids=map(name, REAL_FORMS))
 
 
@@ -87,8 +90,6 @@ def runs(device: Device) -> Runs:
     """Where to run a form, once it is known to run here."""
 
     def here(kernel: Kernel, form: Form) -> Here:
-        if "cpu" not in kernel.families:
-            pytest.skip(f"{kernel.name} is for {', '.join(kernel.families)}")
         why = kernel.unavailable(form, device)
         # What is meant for other processors is no row of this one's, and still right on it.
         if why is not None and why.code != "not-applicable":
@@ -169,7 +170,7 @@ def checked(kernel: Kernel, row: Workload, here: Here, *, real: bool, launches: 
 # ---------------------------------------------------------------------------------------- the results
 
 
-@each_form
+@each_form_here
 def test_every_output_on_exact_operands_is_right(kernel: Kernel, form: Form, runs: Runs) -> None:
     here = runs(kernel, form)
     for shape in SHAPES[kernel.operation]:
@@ -190,7 +191,7 @@ def test_outputs_on_real_operands_err_as_the_asked_arithmetic_does(
         assert accuracy.real_error_fits(row, checked(kernel, row, here, real=True)), shape
 
 
-@each_form
+@each_form_here
 def test_the_probe_names_the_precision_asked_for(kernel: Kernel, form: Form, runs: Runs) -> None:
     here = runs(kernel, form)
     row = sampling.probe_workload(workload(kernel, form, SHAPES[kernel.operation][0]))
@@ -206,7 +207,7 @@ def test_the_probe_names_the_precision_asked_for(kernel: Kernel, form: Form, run
     assert named in right
 
 
-@each_form
+@each_form_here
 def test_two_launches_in_a_row_compute_other_products(kernel: Kernel, form: Form, runs: Runs) -> None:
     here = runs(kernel, form)
     row = workload(kernel, form, SHAPES[kernel.operation][1])
@@ -216,7 +217,7 @@ def test_two_launches_in_a_row_compute_other_products(kernel: Kernel, form: Form
     assert np.mean(first == second) < 0.1
 
 
-@each_form
+@each_form_here
 def test_every_offset_is_launched_at(kernel: Kernel, form: Form, runs: Runs) -> None:
     here = runs(kernel, form)
     row = workload(kernel, form, SHAPES[kernel.operation][1])
@@ -235,7 +236,7 @@ def test_exact_and_real_launches_may_alternate(kernel: Kernel, form: Form, runs:
     assert accuracy.real_error_fits(row, check)
 
 
-@each_form
+@each_form_here
 def test_finish_reads_the_last_output(kernel: Kernel, form: Form, runs: Runs) -> None:
     here = runs(kernel, form)
     row = workload(kernel, form, SHAPES[kernel.operation][1])
@@ -246,7 +247,7 @@ def test_finish_reads_the_last_output(kernel: Kernel, form: Form, runs: Runs) ->
             assert value == ready.outputs(np.array([0]), np.array([0]))[0, 0]
 
 
-@each_form
+@each_form_here
 def test_outputs_are_read_where_they_are_asked_for(kernel: Kernel, form: Form, runs: Runs) -> None:
     here = runs(kernel, form)
     row = workload(kernel, form, SHAPES[kernel.operation][1])
@@ -367,7 +368,7 @@ def test_without_its_package_a_form_is_refused_with_the_command_to_type(
     assert "pip install 'compute-evidence[measure]'" in why.detail
 
 
-@each_form
+@each_form_here
 def test_operands_beyond_any_memory_are_refused_in_the_backends_words(
     kernel: Kernel, form: Form, runs: Runs
 ) -> None:

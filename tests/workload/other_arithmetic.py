@@ -22,6 +22,34 @@ def truncated(values: np.ndarray, bits: int) -> np.ndarray:
     return np.ldexp(np.trunc(np.ldexp(fraction, bits)), exponent - bits)
 
 
+def in_fp8(values: np.ndarray, element: str) -> np.ndarray:
+    """To fp8 as torch rounds it, to nearest even, with the type's own subnormal numbers."""
+    import torch
+
+    kinds = {"f8_e4m3": torch.float8_e4m3fn, "f8_e5m2": torch.float8_e5m2}
+    rounded: np.ndarray = torch.from_numpy(values).to(kinds[element]).double().numpy()
+    return rounded
+
+
+def coarse_sum(
+    left: np.ndarray, right: np.ndarray, *, bits: int, block: int, promoted: int | None
+) -> np.ndarray:
+    """Sums of `block` products at a time as a tensor core makes them: all terms, the sum so far among them,
+    cut off `bits` behind the leading one of the largest; added to an fp32 sum after so many, or never.
+    """
+    so_far = np.zeros((left.shape[0], right.shape[1]))
+    whole = np.zeros(so_far.shape, dtype=np.float32)
+    for first in range(0, left.shape[1], block):
+        products = left[:, first : first + block, None] * right[None, first : first + block]
+        terms = np.concatenate([products, so_far[:, None]], axis=1)
+        last = np.ldexp(1.0, np.frexp(np.abs(terms).max(axis=1))[1] - 1 - bits)
+        so_far = truncated((np.trunc(terms / last[:, None]) * last[:, None]).sum(axis=1), bits + 1)
+        if promoted is not None and (first + block) % promoted == 0:
+            whole += so_far.astype(np.float32)
+            so_far = np.zeros_like(so_far)
+    return np.asarray(whole + so_far, dtype=np.float64)
+
+
 def quantised(values: np.ndarray, bits: int) -> np.ndarray:
     """To 2^bits - 1 evenly spaced codes over the largest magnitude, as symmetric quantisation does."""
     step = np.abs(values).max() / (2 ** (bits - 1) - 1)

@@ -158,7 +158,7 @@ def test_elements_on_a_diagonal_are_not_related(draw: Draw) -> None:
 
 
 # Significant bits of the type that carries each set.
-CARRIED_BITS = {"fp64": 53, "fp32": 24, "tf32": 11, "bf16": 8, "fp16": 11, "fp8_e4m3": 4}
+CARRIED_BITS = {"fp64": 53, "fp32": 24, "tf32": 11, "bf16": 8, "fp16": 11, "fp8_e4m3": 4, "fp8_e5m2": 3}
 
 
 @pytest.mark.parametrize("name", CARRIED_BITS)
@@ -195,6 +195,7 @@ TOO_WIDE = [
     ("fp16", 8, 0.007, "bf16"),
     ("tf32", 8, 0.007, "bf16"),
     ("fp8_e4m3", 2, 0.2, "fp4"),
+    ("fp8_e5m2", 2, 0.2, "fp4"),
 ]
 
 
@@ -223,6 +224,9 @@ def test_most_products_of_fp64_values_do_not_fit_fp32() -> None:
 # The largest integer up to which the accumulator holds every one, in units of both scales.
 EXACT_UP_TO = dict.fromkeys(OPERAND_SETS, 2.0**24) | {
     "fp64": 2.0**53,
+    # 13 bits behind the leading one: see operands.OPERAND_SETS.
+    "fp8_e4m3": 2.0**14,
+    "fp8_e5m2": 2.0**14,
     "int8": 2.0**31,
     "int8-saturating": 2.0**31,
     "int8-same-sign": 2.0**31,

@@ -42,7 +42,7 @@ LIST = "from bench.workload.registry import kernels; print(*kernels())"
 
 def test_every_file_of_the_folder_is_a_kernel_or_an_instrument() -> None:
     files = {path.stem for path in (ROOT / "kernels").glob("*.py") if not path.stem.startswith("_")}
-    instruments = (registry.clock_chain(), registry.bandwidth())
+    instruments = (registry.clock_chain(), registry.window_clock(), registry.bandwidth())
     modules = {type(kernel).__module__ for kernel in (*registry.kernels().values(), *instruments)}
     assert modules == {f"bench.kernels.{file}" for file in files}
 
@@ -52,7 +52,9 @@ def test_kernels_are_known_by_their_own_names() -> None:
 
 
 def test_kernels_come_in_the_files_alphabetical_order() -> None:
-    assert list(registry.kernels()) == ["ort_conv", "ort_gemm", "torch_conv", "torch_gemm"]
+    assert list(registry.kernels()) == [
+        "cuda_conv", "cuda_gemm", "ort_conv", "ort_gemm", "torch_conv", "torch_gemm",
+    ]  # fmt: skip
 
 
 def test_a_new_file_is_a_new_kernel(checkout: Path) -> None:
@@ -84,7 +86,7 @@ def test_a_kernel_is_found_by_its_name() -> None:
 
 
 def test_an_unknown_kernel_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match=r"unknown kernel 'gemm': known are ort_conv, ort_gemm, torch_conv"):
+    with pytest.raises(UsageError, match=r"unknown kernel 'gemm': known are cuda_conv, cuda_gemm, ort_conv"):
         registry.kernel("gemm")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bench.precision import PRECISIONS
 from bench.terms import ConvShape, Device, Fact, Family, GemmShape, Shape
 from bench.workload import ladder, opcount, registry, selection
 from bench.workload.operands import OPERAND_SETS
@@ -55,9 +56,19 @@ def test_a_smoke_test_takes_one_form_of_each_kernel_and_precision() -> None:
     assert rows(None, "fp64", quick=True) == [row for row in rows(None) if row[1] == "fp64"]
 
 
-def test_a_family_without_kernels_has_no_rows() -> None:
-    assert selection.select(device(None, family="cuda"), (), quick=False) == []
-    assert selection.offered_precisions(device(None, family="cuda")) == set()
+def test_a_precision_is_offered_where_a_kernel_for_the_family_computes_it() -> None:
+    offered = {
+        family: selection.offered_precisions(device(None, family)) for family in ("cpu", "cuda", "ort")
+    }
+    assert offered["cpu"] == {"fp64", "fp32", "bf16", "fp16", "int8"}
+    assert offered["cuda"] == {*PRECISIONS}
+    assert "tf32" not in offered["ort"]
+
+
+def test_a_smoke_test_of_a_gpu_takes_dense_products_alone() -> None:
+    quick = selection.select(device(None, family="cuda"), (), quick=True)
+    assert [row.form.name for row in quick if row.kernel.operation == "gemm"] == ["mm", "mm", "mm", "int_mm"]
+    assert not any(row.form.sparse for row in quick)
 
 
 # ------------------------------------------------------------------------------------------ the ladder
@@ -78,6 +89,59 @@ def test_every_form_of_a_processor_has_rungs_where_its_operands_stay_exact(quick
             assert rungs
             assert max(map(opcount.reduction, rungs)) <= OPERAND_SETS[form.operand_set].k_max
             assert list(rungs) == sorted(rungs, key=opcount.ops)
+
+
+# ------------------------------------------------------------------------------- the ladder of a GPU
+
+
+def of_a_gpu() -> list[tuple[Any, Any]]:
+    kernels = [kernel for kernel in registry.kernels().values() if "cuda" in kernel.families]
+    return [(kernel, form) for kernel in kernels for form in kernel.forms]
+
+
+@pytest.mark.parametrize("nonce", [None, *(f"{number:064x}" for number in range(20))])
+@pytest.mark.parametrize("quick", [False, True])
+def test_every_form_of_a_gpu_has_rungs_in_whole_tiles_where_its_operands_stay_exact(
+    quick: bool, nonce: str | None
+) -> None:
+    for kernel, form in of_a_gpu():
+        rungs = ladder.rungs(kernel.operation, form, "cuda", quick=quick, nonce=nonce)
+        assert len(rungs) >= (2 if quick else 6)
+        assert max(map(opcount.reduction, rungs)) <= OPERAND_SETS[form.operand_set].k_max
+        for shape in rungs:
+            sizes = asdict(shape)
+            assert all(
+                sizes[name] % 128 == 0 for name in ("m", "n", "k", "channels", "filters") if name in sizes
+            )
+
+
+def test_where_winograd_could_be_faster_and_exact_a_gpu_has_convolutions_of_single_pixels_alone() -> None:
+    conv = registry.kernel("cuda_conv")
+    for form in conv.forms:
+        shapes = ladder.rungs("conv", form, "cuda", quick=False)
+        kernels = {shape.kernel for shape in shapes if isinstance(shape, ConvShape)}
+        assert kernels == ({1, 3} if form.precision in ("bf16", "fp16") else {1})
+
+
+def test_around_the_rungs_of_a_gpu_sizes_stay_whole_tiles() -> None:
+    for kernel, form in of_a_gpu():
+        refinement = ladder.refinement(kernel.operation, form, "cuda", quick=False)
+        assert (refinement.idle_rungs, refinement.k_max) == (4, OPERAND_SETS[form.operand_set].k_max)
+        for rung in ladder.rungs(kernel.operation, form, "cuda", quick=False)[1:]:
+            for shape in refinement.neighbours(rung, 1):
+                sizes = asdict(shape)
+                names = [name for name in ("m", "n", "k", "channels", "filters") if name in sizes]
+                assert all(sizes[name] % 64 == 0 for name in names)
+
+
+def test_the_short_ladder_of_a_gpu_is_part_of_the_long_one_which_ends_where_large_cards_are_busy() -> None:
+    for operation in ("gemm", "conv"):
+        short, long = (ladder.ladder(operation, "cuda", quick=quick) for quick in (True, False))  # type: ignore[arg-type]
+        assert {*short} < {*long}
+        assert len({*long}) == len(long)
+        assert [opcount.ops(shape) for shape in long] == sorted(map(opcount.ops, long))
+        assert max(map(opcount.ops, long)) > 5 * 10**11
+    assert ladder.digest("cuda") is not None
 
 
 # ------------------------------------------------------------------------- the ladder behind a provider

@@ -4,8 +4,7 @@ from bench.terms import ConvShape, Form, GemmShape, Shape, Workload
 
 SEED = "5eed" * 16
 
-# A form for every operand set, by the set's name. fp8_e4m3 travels as f16: it has no element of its own
-# yet, and f16 holds its values.
+# A form for every operand set, by the set's name.
 FORMS = {
     "fp64": Form(
         precision="fp64", name="plain", a="f64", b="f64", out="f64", operand_set="fp64", layout="row-major"
@@ -25,10 +24,19 @@ FORMS = {
     "fp8_e4m3": Form(
         precision="fp8_e4m3",
         name="plain",
-        a="f16",
-        b="f16",
-        out="f32",
+        a="f8_e4m3",
+        b="f8_e4m3",
+        out="bf16",
         operand_set="fp8_e4m3",
+        layout="row-major",
+    ),
+    "fp8_e5m2": Form(
+        precision="fp8_e5m2",
+        name="plain",
+        a="f8_e5m2",
+        b="f8_e4m3",
+        out="bf16",
+        operand_set="fp8_e5m2",
         layout="row-major",
     ),
     "int8": Form(

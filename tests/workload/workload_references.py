@@ -25,6 +25,8 @@ def stored(row: Workload, which: str, *, real: bool) -> np.ndarray:
     pool = operands.pool(row, which, real=real).astype(np.float64)
     if element == "u8":
         return pool - 128
+    if element in ("f8_e4m3", "f8_e5m2"):
+        return other.in_fp8(pool, element)
     return other.rounded(pool, 8) if element == "bf16" else pool
 
 
