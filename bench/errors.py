@@ -3,7 +3,8 @@
 BenchError
 ├── UsageError            2   the words typed cannot be acted on
 ├── CannotMeasure         3   this machine or this output cannot serve the run
-│   └── NotAdmitted           a graph that a provider would not run as it says (carries the check's code)
+│   ├── NotAdmitted           a graph that a provider would not run as it says (carries the check's code)
+│   └── RankLost              one of several processes that measure a system is gone
 ├── EvidenceInvalid       4   the file is not valid evidence (carries the step that found it)
 ├── SignatureNotTrusted   5   signed, but not by a key that is trusted now
 ├── ChallengeRefused      6   replayed, expired, or not for this challenge
@@ -37,6 +38,10 @@ class NotAdmitted(CannotMeasure):
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class RankLost(CannotMeasure):
+    pass
 
 
 class EvidenceInvalid(BenchError):

@@ -22,6 +22,10 @@ DEFAULT_LIMIT_S = 155.0
 QUICK_LIMIT_S = 10.0
 # A held window is what a run with --sustain is about: this much goes to finding the row to hold.
 SUSTAIN_LIMIT_S = 60.0
+# All devices of a system hold a precision's best rows at once, and a GPU by itself holds its own: so long.
+HELD_S, QUICK_HELD_S = 15.0, 3.0
+# A GPU has more rows, and each precision is held: so the whole stays under five minutes.
+CUDA_LIMIT_S = 100.0
 # Bandwidth, diagnoses, imports and checks, which no limit counts.
 _BESIDE_S, _BESIDE_QUICK_S = 20.0, 4.0
 # Shorter than this, five visits to every row have no window left.
@@ -83,11 +87,13 @@ def make(
     case: Case | None = None,
     nonce: str,
     room: int,
+    at_once: bool = False,
 ) -> Plan:
     """The plan, or UsageError / CannotMeasure saying why there cannot be one.
 
     `room` is the memory in bytes that operands may take together. No precisions means the default.
-    With `sustain_s` the best row of each precision is held that long once all have been visited.
+    With `sustain_s` the best row of each precision is held that long once all have been visited; `at_once`
+    says that this is one device of several, which hold theirs together.
     A `challenge` says what to measure where nothing else does, and its nonce stands for `nonce`.
     """
     if challenge is not None:
@@ -95,12 +101,14 @@ def make(
         _refuse_other_than_asked(asks, precisions, rules, sustain_s, quick=quick)
         precisions, nonce = asks.precisions or precisions, asks.nonce
         sustain_s = sustain_s if sustain_s is not None else asks.sustain_s or None
-    usual = QUICK_LIMIT_S if quick else DEFAULT_LIMIT_S if sustain_s is None else SUSTAIN_LIMIT_S
+    _refuse_company(devices)
+    usual = _usual_limit_s(devices, quick=quick, held=sustain_s is not None)
     limit = limit_s if limit_s is not None else usual
     if limit < LEAST_LIMIT_S:
         raise UsageError(f"--time {limit:g}s is too short: expected at least {LEAST_LIMIT_S:g}s.")
     if sustain_s is not None and sustain_s > stopping.LONGEST_S:
         raise _too_long(sustain_s)
+    hold_s = sustain_s if sustain_s is not None else _usual_hold_s(devices, quick=quick, at_once=at_once)
     asked = tuple(dict.fromkeys(precision(name).name for name in precisions))
     rows = [
         _row(device, selected, quick=quick, nonce=nonce, moved=challenge is not None)
@@ -109,7 +117,7 @@ def make(
     ]
     _refuse_unmeasured(devices, asked, rows)
     measurable = [row for row in rows if row.unavailable is None]
-    held = len({(row.workload.device, row.workload.precision) for row in measurable}) * (sustain_s or 0.0)
+    held = len({(row.workload.device, row.workload.precision) for row in measurable}) * hold_s
     if limit + held > stopping.LONGEST_S:
         raise _too_long(limit + held)
     # What the machine can hold is shared evenly; half stays free for the backends' own buffers.
@@ -118,7 +126,7 @@ def make(
         devices=tuple(devices),
         asked=asked,
         rows=tuple(rows),
-        schedule=schedule(len(measurable), limit, quick=quick, hold_s=sustain_s or 0.0),
+        schedule=schedule(len(measurable), limit, quick=quick, hold_s=hold_s),
         limit_s=limit,
         quick=quick,
         claims=tuple(claims),
@@ -128,6 +136,31 @@ def make(
         nonce=nonce,
         room=room // 2,
     )
+
+
+def _usual_limit_s(devices: Sequence[Device], *, quick: bool, held: bool) -> float:
+    if quick:
+        return QUICK_LIMIT_S
+    if held:
+        return SUSTAIN_LIMIT_S
+    return CUDA_LIMIT_S if any(device.family == "cuda" for device in devices) else DEFAULT_LIMIT_S
+
+
+def _usual_hold_s(devices: Sequence[Device], *, quick: bool, at_once: bool) -> float:
+    if at_once:
+        return QUICK_HELD_S if quick else HELD_S
+    return HELD_S if not quick and any(device.family == "cuda" for device in devices) else 0.0
+
+
+def _refuse_company(devices: Sequence[Device]) -> None:
+    """A GPU is measured in a process of its own, with its own clocks and without a processor's load."""
+    gpu = next((device for device in devices if device.family == "cuda"), None)
+    if gpu is not None and len(devices) > 1:
+        others = ", ".join(device.selector for device in devices if device is not gpu)
+        raise UsageError(
+            f"{gpu.selector} is measured by itself, and {others} was named beside it. Type one run for each, "
+            "or --device cuda for all GPUs at once."
+        )
 
 
 def _too_long(seconds: float) -> UsageError:
@@ -208,7 +241,7 @@ def _refuse_unmeasured(devices: Sequence[Device], asked: tuple[str, ...], rows: 
 
 def _refuse_without_room(rows: Sequence[PlannedRow], room: int) -> None:
     for row in rows:
-        need = search.bytes_needed(row.workload)
+        need = search.bytes_needed(row.workload, row.device.family)
         if need > room:
             raise CannotMeasure(
                 f"no room for the operands: {row.workload.row} needs {format_bytes(need)} at its smallest "

@@ -11,13 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from bench.core_clock import CoreClock
 from bench.devices import cpu, host, inspect, power_log
 from bench.devices.clock import Clock
+from bench.devices.cuda_telemetry import cuda_probes
 from bench.devices.telemetry import Recorder, host_probes
-from bench.errors import BenchError, CannotMeasure, Interrupted
+from bench.errors import BenchError, CannotMeasure, Interrupted, RankLost
 from bench.evidence import envelope, harness, statement
 from bench.evidence.challenge import Posed
 from bench.evidence.destination import Destination
@@ -29,6 +30,7 @@ from bench.measure import diagnostics, loop, stopping
 from bench.measure.loop import Loop
 from bench.measure.row import Row
 from bench.plan import Plan, PlannedRow
+from bench.precision import PRECISIONS
 from bench.terms import (
     Diagnostic,
     Digest,
@@ -39,6 +41,7 @@ from bench.terms import (
     Inspection,
     Meter,
     Opening,
+    Rank,
     Schedule,
     Transfer,
 )
@@ -56,6 +59,19 @@ _MEMORY_NS = 8 * NS_PER_S
 _DIAGNOSIS_NS = 5 * NS_PER_S // 4
 
 
+class Company(Protocol):
+    """The other ranks of a system, each with a device of its own, and the way to them."""
+
+    @property
+    def rank(self) -> Rank: ...
+
+    def meet(self, where: str, said: Sequence[str] = ()) -> list[list[str]]:
+        """Wait until all ranks are here; what each said. Raises RankLost."""
+
+    def exchange(self, phase: Literal["before", "after"], now_ns: Callable[[], int]) -> None:
+        """Hold this rank's time against rank 0's."""
+
+
 class Progress(loop.Progress, Protocol):
     """Whoever watches a run: told of what belongs to no row, too."""
 
@@ -67,7 +83,8 @@ class Run:
     """One run in progress. `progress` watches it; `key` signs what is saved.
 
     `hold` is called when measuring is over: until the file is written nothing may interrupt. `unread` says
-    afterwards why the wall meter's log (`power_log`), or the telemetry's last reading, told nothing.
+    afterwards why the wall meter's log (`power_log`), or the telemetry's last reading, told nothing. With
+    `company` all ranks hold their best rows at once. `signed` is what was saved last.
     """
 
     plan: Plan
@@ -78,7 +95,9 @@ class Run:
     power_log: Path | None = None
     look_up: Callable[[str], Kernel] = registry.kernel
     hold: Callable[[], None] = lambda: None
+    company: Company | None = None
     unread: BenchError | None = None
+    signed: Envelope | None = None
     _rows: list[Row] = field(default_factory=list)
     _memory: list[Transfer] = field(default_factory=list)
     _diagnostics: list[Diagnostic] = field(default_factory=list)
@@ -99,6 +118,7 @@ class Run:
         Raises Interrupted, after saving, when the operator stopped it; any other error that ends the
         measuring goes up after saving too, with a note of where.
         """
+        gpus = [device for device in self.plan.devices if device.family == "cuda"]
         self._created = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         self._harness, self._system = harness.describe(), host.system()
         self._inspection = Inspection(facts=inspect.facts(), libraries=())
@@ -109,7 +129,7 @@ class Run:
         self._recorder = Recorder(
             clock_ns=self._now_ns,
             affinity=affinity,
-            probes=host_probes(affinity),
+            probes=(*host_probes(affinity), *(probe for gpu in gpus for probe in cuda_probes(gpu))),
             origin_unix_us=time.time_ns() // 1000,
         )
         measuring = Loop(
@@ -118,6 +138,7 @@ class Run:
             room=self.plan.room,
             progress=self.progress,
             after_visit=self._after_visit,
+            begin_clocks=self._core_clock.begin,
             read_clocks=self._core_clock.read,
             origin_ns=self._origin_ns,
             commits=self.plan.challenge is not None,
@@ -138,7 +159,9 @@ class Run:
             measuring.open(self._rows)
             measuring.schedule = self._paced(measuring)
             measuring.visit(self._rows)
-            if measuring.schedule.hold_ns:
+            if self.company is not None:
+                self._together(measuring, self.company)
+            elif measuring.schedule.hold_ns:
                 measuring.hold(self._best())
             if not self.plan.quick:
                 self._diagnose()
@@ -147,7 +170,7 @@ class Run:
                 self._open(self.plan.challenge.challenge.skipped_share)
             # Within the try: a signal comes before this, and is caught here, or waits.
             self.hold()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, RankLost):
             self.hold()
             return True
         except Exception as defect:
@@ -155,6 +178,20 @@ class Run:
             defect.add_note(self._keep(measuring))
             raise
         return False
+
+    def _together(self, measuring: Loop, company: Company) -> None:
+        """One device alone, while the others wait; then all at once, a precision after the other."""
+        best = {row.workload.precision: row for row in self._best()}
+        said = company.meet("visited", list(best))
+        company.exchange("before", self._now_ns)
+        if company.rank.number == 0:
+            measuring.alone(list(best.values()))
+        for name in PRECISIONS:
+            if any(name in names for names in said):
+                company.meet(f"hold/{name}")
+                measuring.hold([best[name]] if name in best else [])
+        company.meet("held")
+        company.exchange("after", self._now_ns)
 
     def _now_ns(self) -> int:
         """The run's own time base, which samples and telemetry share."""
@@ -205,6 +242,7 @@ class Run:
         loaded, unread = inspect.libraries()
         self._inspection = Inspection(facts=(*self._inspection.facts, *unread), libraries=loaded)
         evidence, signed = self._sign(measuring.schedule, interrupted=interrupted, meter=meter)
+        self.signed = signed
         return self._finish(signed, whole=not interrupted), evidence, signed
 
     def _open(self, skipped_share: float) -> None:
@@ -319,6 +357,7 @@ class Run:
             nonce=plan.nonce,
             challenge=observed.challenge,
             case=plan.case,
+            rank=None if self.company is None else self.company.rank,
             harness=self._harness,
             inspection=self._inspection,
             system=self._system,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from program import Answered, Counted, Made, Program, acquainted, write_model
+from program import Answered, Counted, Made, Program, acquainted, torchrun, write_model
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +41,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     file = folder / "quick.evidence.json"
     said = program(
         *("run", "--quick", "--device", "cpu", "--precision", "fp32", "--precision", "int8", "-o", file)
+    )
+    assert said.code == 0, said.err
+    return Made(file=file, bench=program, said=said)
+
+
+@pytest.fixture(scope="session")
+def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """One real smoke test of two ranks on this machine's CPU; tests write nothing beside its file."""
+    folder = tmp_path_factory.mktemp("two-ranks")
+    program = Program(home=folder / "home", folder=folder)
+    file = folder / "system.evidence.json"
+    said = program(
+        *("run", "--quick", "--device", "cpu", "--precision", "fp32", "--precision", "int8", "-o", file),
+        launcher=torchrun("--nproc-per-node=2"),
     )
     assert said.code == 0, said.err
     return Made(file=file, bench=program, said=said)

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -71,6 +72,26 @@ class Program:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+
+def torchrun(*words: str) -> tuple[str, ...]:
+    """What starts `bench` in several ranks: torchrun, as its users type it, with a port of its own."""
+    return (
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--master-port",
+        str(free_port()),
+        *words,
+        "-m",
+        "bench",
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 @dataclass(frozen=True, kw_only=True)

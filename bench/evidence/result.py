@@ -24,7 +24,7 @@ from bench.evidence.strict_json import read_json, to_bytes
 from bench.evidence.trust import SELF, VERDICTS, Signer, Trusted, check_signatures
 from bench.printable import printable
 from bench.report.language import marked, tr
-from bench.terms import Envelope, Evidence, ModelEvidence, Threshold
+from bench.terms import Envelope, Evidence, ModelEvidence, SystemEvidence, Threshold
 
 PREDICATE_TYPE: Final = "https://in-toto.io/attestation/svr/v0.1"
 # The version that verified follows: what verify checks may differ with it.
@@ -51,6 +51,7 @@ PROPERTIES: Mapping[str, str] = {
     "THRESHOLD_[A-Z0-9_]+_INCONCLUSIVE": marked("whether the tier is met cannot be decided"),
     "THRESHOLD_[A-Z0-9_]+_STATED_ONLY": marked("there is somebody's word alone, which answers nothing"),
     "THRESHOLD_[A-Z0-9_]+_SMOKE_TEST": marked("a smoke test decides nothing about the tier"),
+    "DEVICES_AT_ONCE": marked("several devices, measured at once; each one's signed part was verified too"),
     "PARAMETERS_COUNTED": marked("a model's parameters, counted from the listed tensors of its files"),
     "PARAMETERS_CLAIMED": marked("a hosted service's parameters: a claim, and nothing was counted"),
     "MODEL_FILES_READ": marked("the verifier had the model's files, and read the same in them"),
@@ -94,7 +95,7 @@ class Result:
         for once in ("SIGNED_BY_", *(() if of_model else ("ASSURANCE_",))):
             if sum(name.startswith(PREFIX + once) for name in self.properties) != 1:
                 raise ValueError(f"the properties hold one {once.rstrip('_')}, and no other beside it")
-        foreign = ("ASSURANCE_", "THRESHOLD_") if of_model else ("ITEM_",)
+        foreign = ("ASSURANCE_", "THRESHOLD_", "DEVICES_") if of_model else ("ITEM_",)
         if any(name.startswith(PREFIX + start) for name in self.properties for start in foreign):
             raise ValueError("the properties are those of a run, or of a count of parameters")
         ends = "_(NOT_MET|MET|INCONCLUSIVE|STATED_ONLY|SMOKE_TEST|ONE_OF_SEVERAL|DOCUMENTS_ONLY)$"
@@ -187,9 +188,11 @@ def sign(statement: Statement, key: SigningKey) -> Envelope:
     return envelope.sign(to_bytes(encode(statement)), envelope.PAYLOAD_TYPE, [key])
 
 
-def _properties(found: Verified, evidence: Evidence | ModelEvidence, request: Request) -> Iterator[str]:
+def _properties(
+    found: Verified, evidence: Evidence | ModelEvidence | SystemEvidence, request: Request
+) -> Iterator[str]:
     yield "VALID"
-    if isinstance(evidence, Evidence):
+    if not isinstance(evidence, ModelEvidence):
         if evidence.mode == "default":
             yield "MEASUREMENT"
         if not evidence.interrupted:
@@ -200,8 +203,12 @@ def _properties(found: Verified, evidence: Evidence | ModelEvidence, request: Re
         yield "TIME_STAMPED"
     if isinstance(evidence, ModelEvidence):
         yield from _of_model(evidence, request)
+    elif isinstance(evidence, SystemEvidence):
+        yield "DEVICES_AT_ONCE"
+        reports = [part.evidence for part in found.parts if part.evidence is not None]
+        yield from _judged(evidence, reports, request)
     else:
-        yield from _of_run(evidence, request)
+        yield from _judged(evidence, [evidence], request)
 
 
 def _of_model(evidence: ModelEvidence, request: Request) -> Iterator[str]:
@@ -212,10 +219,13 @@ def _of_model(evidence: ModelEvidence, request: Request) -> Iterator[str]:
         yield f"ITEM_{_capitals(row.item)}_{_capitals(row.answer)}"
 
 
-def _of_run(evidence: Evidence, request: Request) -> Iterator[str]:
+def _judged(
+    evidence: Evidence | SystemEvidence, reports: Sequence[Evidence], request: Request
+) -> Iterator[str]:
+    """What holds of a run, or of a system with the `reports` of its ranks."""
     if request.challenge is not None:
         yield "ANSWERS_CHALLENGE"
-    if any(opening.reason is None for opening in evidence.openings):
+    if all(any(opening.reason is None for opening in report.openings) for report in reports):
         yield "OUTPUTS_RECOMPUTED"
     yield f"ASSURANCE_{evidence.assurance}"
     yield from _thresholds(evidence.verdict.thresholds)

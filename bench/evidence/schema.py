@@ -1,8 +1,8 @@
 """The JSON Schemas 2020-12 of the payloads, made from the same type hints that the codec goes by.
 
-They ship as statement.schema.json and model.schema.json, for programs of others; `bench` itself reads by
-the codec, which is stricter. After a change of terms write them anew with `python -m bench.evidence.schema`;
-a test compares.
+They ship as statement.schema.json, system.schema.json and model.schema.json, for programs of others; `bench`
+itself reads by the codec, which is stricter. After a change of terms write them anew with
+`python -m bench.evidence.schema`; a test compares.
 """
 
 import json
@@ -13,13 +13,16 @@ from bench.evidence.codec import schema_of
 from bench.evidence.statement import (
     MODEL_PREDICATE_TYPE,
     PREDICATE_TYPE,
+    SYSTEM_PREDICATE_TYPE,
     ModelStatement,
     Statement,
+    SystemStatement,
 )
 
 # By file name: the predicate's type and the statement around it.
 SHIPPED: Mapping[str, tuple[str, type]] = {
     "statement.schema.json": (PREDICATE_TYPE, Statement),
+    "system.schema.json": (SYSTEM_PREDICATE_TYPE, SystemStatement),
     "model.schema.json": (MODEL_PREDICATE_TYPE, ModelStatement),
 }
 FOLDER = Path(__file__).parent

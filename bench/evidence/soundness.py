@@ -74,6 +74,7 @@ def require_sound(evidence: Evidence) -> None:
         _require_device_clock(measurement, device)
         _require_checks(measurement)
         admitted.require_sound(measurement, device)
+    _require_alone(evidence)
     _require_held(evidence)
     surroundings.require_sound(evidence)
 
@@ -253,7 +254,8 @@ def _require_phases(measurement: Measurement, schedule: Schedule, *, interrupted
     _require(measurement.probe is not None or not measurement.visits, f"{row} was visited without a probe")
     visits = measurement.visits
     # An interrupt or a failure cuts the last visit short, never one before it, nor one before a held window.
-    cut = 1 if measurement.held is None and ended not in _MEASURED else 0
+    later = measurement.alone is not None or measurement.held is not None
+    cut = 0 if later or ended in _MEASURED else 1
     whole = all(_is_whole(visit, measurement, schedule) for visit in visits[: len(visits) - cut])
     _require(whole, f"{row}: a visit is not whole, and the row says that it was not interrupted")
     if ended in _MEASURED:
@@ -311,13 +313,15 @@ def _require_held(evidence: Evidence) -> None:
         # One that failed or was wrong while it was held no longer counts, and is nobody's figure.
         fitting = figures.get(same) in (None, workload.row) or not _is_measured(measurement)
         _require(fitting, f"{row} was held under load, and is not the best of its precision")
+        window = measurement.stays[-1]
+        settled = _settled(window, measurement, stopping.held(schedule))
         whole = (
             evidence.interrupted
             or not _is_measured(measurement)
-            or _is_full(measurement.stays[-1], schedule.hold_ns)
+            or (settled and _is_full(window, schedule.hold_ns))
         )
         _require(whole, f"{row}: its held window ends before its time")
-        before = measurement.stays[-1].samples[:-1]
+        before = window.samples[:-1]
         elapsed = sum(sample.host_ns for sample in before)
         fitting = elapsed < schedule.hold_ns or len(before) < LEAST_SAMPLES
         _require(fitting, f"{row}: its held window goes on after its time")
@@ -329,13 +333,31 @@ def _require_held(evidence: Evidence) -> None:
     )
 
 
+def _require_alone(evidence: Evidence) -> None:
+    """Windows alone are of one rank of several, whole, and of the rows behind the figures of its visits."""
+    alone = [m for m in evidence.measurements if m.alone is not None]
+    _require(not alone or evidence.rank, "a window was measured alone, and there is no other device")
+    figures = _figures_of_visits(evidence) if alone else {}
+    for measurement in alone:
+        assert measurement.alone is not None
+        workload = measurement.workload
+        row, same = printable(workload.row), (workload.device, workload.precision)
+        measured = _is_measured(measurement)
+        _require(
+            figures.get(same) in (None, workload.row) or not measured,
+            f"{row} was measured alone, and is not the best of its precision",
+        )
+        whole = _is_whole(measurement.alone, measurement, evidence.schedule)
+        _require(whole or evidence.interrupted or not measured, f"{row}: its window alone is not whole")
+
+
 def _is_measured(measurement: Measurement) -> bool:
     return measurement.ended in _MEASURED
 
 
 def _figures_of_visits(evidence: Evidence) -> dict[tuple[str, str], str | None]:
     """The rows behind the figures as they stood before any was held."""
-    visits = [replace(measurement, held=None) for measurement in evidence.measurements]
+    visits = [replace(measurement, alone=None, held=None) for measurement in evidence.measurements]
     figures = deliver(evidence.devices, visits, evidence.telemetry, clock=evidence.clock).figures
     return {(figure.device, figure.precision): figure.row for figure in figures}
 

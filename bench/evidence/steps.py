@@ -15,11 +15,12 @@ from bench.evidence.timestamp import Stamped, Unchecked
 from bench.evidence.trust import Signer, Trusted
 from bench.judge import catalog
 from bench.printable import printable
-from bench.terms import Envelope, Evidence, ModelEvidence, RuleSet, Scalar
+from bench.terms import Envelope, Evidence, ModelEvidence, RuleSet, Scalar, SystemEvidence
 from bench.units import format_seconds
 
 if TYPE_CHECKING:
     from bench.evidence.timestamp import Roots
+    from bench.judge.system import Part
 
 NAMES = (
     "read",
@@ -86,14 +87,16 @@ class Verified:
     """Filled step by step; `evidence` is set only from bytes whose signature was checked.
 
     `stamped_at` is when a time stamp shows that a trusted first signature existed. Where its challenge was
-    not at hand, the level, the limits and the verdict in it are those that are left without one.
+    not at hand, the level, the limits and the verdict in it are those that are left without one. `parts`
+    are those of a system.
     """
 
     envelope: Envelope | None = None
     stamp: Stamped | Unchecked | None = None
     stamped_at: datetime | None = None
     signers: tuple[Trusted, ...] = ()
-    evidence: Evidence | ModelEvidence | None = None
+    evidence: Evidence | ModelEvidence | SystemEvidence | None = None
+    parts: "tuple[Part, ...]" = ()
     rules: RuleSet | None = None
 
 
@@ -110,7 +113,7 @@ def computable(step: int = 6) -> Iterator[None]:
         ) from error
 
 
-def age_days(evidence: Evidence | ModelEvidence, request: Request) -> int:
+def age_days(evidence: Evidence | ModelEvidence | SystemEvidence, request: Request) -> int:
     """How many whole days old it is; refused when it is from the future or older than asked for."""
     age = request.now - _created(evidence)
     if age < -_FUTURE:
@@ -124,7 +127,7 @@ def age_days(evidence: Evidence | ModelEvidence, request: Request) -> int:
     return max(0, age.days)
 
 
-def _created(evidence: Evidence | ModelEvidence) -> datetime:
+def _created(evidence: Evidence | ModelEvidence | SystemEvidence) -> datetime:
     """When it was made, written in one way only: what is read more freely is written back otherwise."""
     try:
         return challenge.moment(evidence.created)
@@ -136,7 +139,7 @@ def _long(time: timedelta) -> str:
     return f"{time.days} days" if time.days > 1 else format_seconds(time.total_seconds())
 
 
-def rules_of(evidence: Evidence | ModelEvidence, rules_file: str | None) -> RuleSet:
+def rules_of(evidence: Evidence | ModelEvidence | SystemEvidence, rules_file: str | None) -> RuleSet:
     """The rule set of the evidence: the shipped one, or `rules_file`, if its digest is the same."""
     name = rules_file
     if name is None:
@@ -158,7 +161,7 @@ def rules_of(evidence: Evidence | ModelEvidence, rules_file: str | None) -> Rule
     return rules
 
 
-def require_limits(evidence: Evidence | ModelEvidence, codes: Sequence[str]) -> None:
+def require_limits(evidence: Evidence | ModelEvidence | SystemEvidence, codes: Sequence[str]) -> None:
     """Raise EvidenceInvalid (step 6) unless it says that it does not show what it cannot show."""
     if tuple(codes) == evidence.does_not_show:
         return

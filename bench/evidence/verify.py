@@ -3,18 +3,19 @@
 0 read, limits · 1 envelope · 2 signature · 3 decode · 4 rule set and profiles · 5 challenge ·
 6 recompute counts and figures · 7 openings, or a model's files · 8 recompute the verdict · 9 plausibility.
 It reads and recomputes, writes nothing, and calls the very functions that `bench run` and `bench params`
-called. From step 4 on each kind of evidence has steps of its own: verify_run, verify_model.
+called. From step 4 on each kind of evidence has steps of its own: verify_run, verify_system,
+verify_model.
 """
 
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from bench.evidence import envelope, statement, store, timestamp, trust, verify_run
+from bench.evidence import envelope, statement, store, timestamp, trust, verify_run, verify_system
 from bench.evidence.steps import Request, Step, Verified
 from bench.evidence.timestamp import Stamped, Unchecked
 from bench.evidence.trust import SELF
-from bench.terms import Envelope, ModelEvidence, Scalar
+from bench.terms import Envelope, Evidence, ModelEvidence, Scalar, SystemEvidence
 
 
 def verify(path: Path, request: Request, found: Verified) -> Iterator[Step]:
@@ -35,13 +36,17 @@ def verify(path: Path, request: Request, found: Verified) -> Iterator[Step]:
     )
     yield Step(number=2, code=_signature_code(found), values=_signature_values(found))
     evidence = statement.parse(signed.payload)
-    kind = "decoded-model" if isinstance(evidence, ModelEvidence) else "decoded"
-    yield Step(number=3, code=kind, values={"format": evidence.format, "created": evidence.created})
+    kinds = {ModelEvidence: "decoded-model", SystemEvidence: "decoded-system", Evidence: "decoded"}
+    yield Step(
+        number=3, code=kinds[type(evidence)], values={"format": evidence.format, "created": evidence.created}
+    )
     if isinstance(evidence, ModelEvidence):
         # The readers of models take a twentieth of a second to import, which no run needs.
         from bench.evidence import verify_model
 
         yield from verify_model.steps(evidence, request, found)
+    elif isinstance(evidence, SystemEvidence):
+        yield from verify_system.steps(evidence, request, found)
     else:
         yield from verify_run.steps(evidence, request, found)
 

@@ -14,7 +14,7 @@ from bench.evidence.trust import Signer, Trusted
 from bench.judge.conclusion import Conclusion, conclude, observed_in, profile_digests
 from bench.judge.verdict import METHODS
 from bench.printable import printable
-from bench.terms import Evidence, RuleSet, Sample, Scalar
+from bench.terms import Digest, Evidence, RuleSet, Sample, Scalar
 
 # The limit of a report whose challenge was not at hand, and what step 5 says of it.
 NOT_GIVEN = "challenge-not-given"
@@ -26,18 +26,15 @@ def steps(evidence: Evidence, request: Request, found: Verified) -> Iterator[Ste
     yield Step(number=4, code="rules", values={"rules": rules.id, "status": rules.status})
     if request.model is not None:
         raise UsageError("--model is for a count of a model's parameters, and this is a run: leave it out.")
-    yield _challenge_step(evidence, request, found)
-    with computable():
-        soundness.require_sound(evidence)
+    yield challenge_step(evidence.challenge, [evidence], request, found)
     conclusion = _recompute(evidence, rules)
     samples = sum(len(visit.samples) for m in evidence.measurements for visit in m.stays)
     yield Step(number=6, code="recomputed", values={"rows": len(evidence.measurements), "samples": samples})
     with computable(step=7):
         opened = require_opened(evidence)
     yield _openings_step(evidence, opened)
-    if conclusion.verdict != evidence.verdict:
-        raise EvidenceInvalid("the verdict in the file is not the one that follows from its samples.", step=8)
-    found.evidence = _established(evidence, request, rules)
+    _require_verdict(evidence, conclusion)
+    found.evidence = established(evidence, request, rules)
     yield Step(number=8, code="verdict", values={"method": evidence.verdict.method})
     _in_order(evidence)
     values: dict[str, Scalar] = {"age_days": age_days(evidence, request)}
@@ -48,11 +45,26 @@ def steps(evidence: Evidence, request: Request, found: Verified) -> Iterator[Ste
         yield Step(number=9, code="plausible", values=values)
 
 
-def _challenge_step(evidence: Evidence, request: Request, found: Verified) -> Step:
-    """Hold the report against the challenge that the verifier has at hand, and against the ledger."""
+def require_run(evidence: Evidence, request: Request) -> None:
+    """Every step from the rule set on, but for the challenge, over a run that is part of other evidence."""
+    rules = _rules(evidence, request.rules_file)
+    conclusion = _recompute(evidence, rules)
+    with computable(step=7):
+        require_opened(evidence)
+    _require_verdict(evidence, conclusion)
+    _in_order(evidence)
+
+
+def challenge_step(
+    answered: Digest | None, reports: Sequence[Evidence], request: Request, found: Verified
+) -> Step:
+    """Hold each report against the challenge that the verifier has at hand, and all against the ledger.
+
+    `answered` is the challenge that they say they answer.
+    """
     posed = request.challenge
     if posed is None:
-        code = "no-challenge" if evidence.challenge is None else NOT_GIVEN
+        code = "no-challenge" if answered is None else NOT_GIVEN
         return Step(number=5, code=code, values={})
     assert found.envelope is not None
     report = hashlib.sha256(found.envelope.payload).hexdigest()
@@ -62,16 +74,17 @@ def _challenge_step(evidence: Evidence, request: Request, found: Verified) -> St
             f"challenge {posed.number} is not the one that was issued here with its nonce, {entry.number}: "
             "bench challenge list"
         )
-    answer.require_answered(
-        posed,
-        evidence,
-        now=request.now,
-        received=_received(found.stamped_at, entry, report),
-        used_by=entry.report if entry else None,
-        report=report,
-        signed_by=_principals(found.signers),
-        known=_principals(request.signers),
-    )
+    for evidence in reports:
+        answer.require_answered(
+            posed,
+            evidence,
+            now=request.now,
+            received=_received(found.stamped_at, entry, report),
+            used_by=entry.report if entry else None,
+            report=report,
+            signed_by=_principals(found.signers),
+            known=_principals(request.signers),
+        )
     auditor = ", ".join(signer.principal for signer in posed.signers) or posed.challenge.auditor
     vendor = posed.challenge.vendor or "anybody"
     values: dict[str, Scalar] = {"challenge": posed.number, "auditor": auditor, "vendor": vendor}
@@ -103,7 +116,7 @@ def _openings_step(evidence: Evidence, opened: int) -> Step:
     return Step(number=7, code="opened", values={**values, **shares})
 
 
-def _established(evidence: Evidence, request: Request, rules: RuleSet) -> Evidence:
+def established(evidence: Evidence, request: Request, rules: RuleSet) -> Evidence:
     """The evidence as far as it was verified: nothing shows that it is fresh but its challenge at hand."""
     if request.challenge is not None or evidence.challenge is None:
         return evidence
@@ -135,6 +148,8 @@ def _require_sections(evidence: Evidence, rules: RuleSet) -> None:
 
 
 def _recompute(evidence: Evidence, rules: RuleSet) -> Conclusion:
+    with computable():
+        soundness.require_sound(evidence)
     if evidence.verdict.method not in METHODS:
         raise EvidenceInvalid(
             f"judging method {printable(evidence.verdict.method)} is not known to this bench. Update bench.",
@@ -155,6 +170,11 @@ def _recompute(evidence: Evidence, rules: RuleSet) -> Conclusion:
         )
     require_limits(evidence, conclusion.does_not_show)
     return conclusion
+
+
+def _require_verdict(evidence: Evidence, conclusion: Conclusion) -> None:
+    if conclusion.verdict != evidence.verdict:
+        raise EvidenceInvalid("the verdict in the file is not the one that follows from its samples.", step=8)
 
 
 def _in_order(evidence: Evidence) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.judge import catalog, inspection, microarchitecture
+from bench.judge import catalog, gpu_architecture, inspection, microarchitecture
 from bench.judge.assurance import does_not_show, level
 from bench.judge.conditions import condition
 from bench.judge.delivered import deliver
@@ -127,7 +127,10 @@ def conclude(observed: Observed, rules: RuleSet, *, method: str = METHOD) -> Con
 def profile_digests(devices: Sequence[Device]) -> tuple[Digest, ...]:
     """The profiles that the search and the verdict used: ladders, microarchitectures, devices."""
     specs = (catalog.device_spec(device) for device in devices)
-    cores = (microarchitecture.match(device) for device in devices if device.family == "cpu")
+    cores = (
+        microarchitecture.match(device) if device.family == "cpu" else gpu_architecture.match(device)
+        for device in devices
+    )
     families = dict.fromkeys(device.family for device in devices)
     return (
         *(

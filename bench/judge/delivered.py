@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from bench.judge import admission, findings
-from bench.judge.ceiling import ceiling
+from bench.judge.ceiling import ceiling, sampled
 from bench.judge.energy import Consumed, energy
 from bench.judge.roofline import roof
 from bench.judge.rows import arithmetic, estimate, other_arithmetic, windows
@@ -71,7 +71,11 @@ def deliver(
     return Result(
         rows=tuple(rows),
         figures=tuple(_figures(rows)),
-        findings=(*chain.from_iterable(found), *findings.of_machine(telemetry, devices)),
+        findings=(
+            *chain.from_iterable(found),
+            *findings.of_devices(devices),
+            *findings.of_machine(telemetry, devices),
+        ),
     )
 
 
@@ -120,12 +124,13 @@ def _row(
 def _ceiling(
     measurement: Measurement, device: Device, clock: Fact, name: str
 ) -> tuple[float | None, str | None]:
-    """What the device can do at most in a precision, at its cores' clock right after the row's windows."""
+    """What the device can do at most in a precision, at its cores' clock over or right after the windows."""
     measured = [visit.clocks_hz for visit in measurement.counted if visit.clocks_hz]
     if clock.value is None or not measured:
         return None, clock.reason or "clock-not-measured"
     mean = tuple(sum(hertz) / len(hertz) for hertz in zip(*measured, strict=True))
-    most, unknown = ceiling(device, name, mean)
+    sparse = measurement.workload.form.sparse
+    most, unknown = ceiling(device, name, mean, sparse=sparse, by_sensor=sampled(clock))
     return (None if most is None else stats.rounded(most)), unknown
 
 
@@ -147,6 +152,8 @@ def _shortfall(
         return "not-checked"
     if _fast_algorithm(measurement):
         return "fast-algorithm"
+    if measurement.workload.form.sparse:
+        return "sparse"
     reserved = admission.reservation(device)
     if reserved is not None:
         return reserved

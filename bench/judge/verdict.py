@@ -145,7 +145,7 @@ METHODS: Mapping[str, Callable[[Case], Verdict]] = {"verdict/1": _verdict_1}
 
 def _borne_out(case: Case, device: Device, declared: Declaration) -> BorneOut:
     delivered, _ = case.estimate(device, declared.precision)
-    comparable = _incomparable(device, declared) is None
+    comparable = incomparable(device, declared) is None
     share = _share(delivered, declared) if delivered is not None and comparable else None
     reference = _reference_share(case, device, declared) if comparable else None
     word, reason = _soften(case, *_borne_out_word(case, device, declared, share, reference))
@@ -168,9 +168,9 @@ def _borne_out_word(
     share: Estimate | None,
     reference: ReferenceShare | None,
 ) -> tuple[DeclaredWord, str | None]:
-    incomparable = _incomparable(device, declared)
-    if incomparable is not None:
-        return "not-comparable", incomparable
+    other = incomparable(device, declared)
+    if other is not None:
+        return "not-comparable", other
     contradiction = _contradiction(case, device, declared)
     if contradiction is not None:
         return "contradicted", contradiction
@@ -192,7 +192,7 @@ def _borne_out_word(
     return "not-borne-out", None
 
 
-def _incomparable(device: Device, declared: Declaration) -> str | None:
+def incomparable(device: Device, declared: Declaration) -> str | None:
     """Why a declared figure is not like the dense figure of one engine that was measured; None if it is."""
     if declared.precision == "unstated":
         return "precision-unstated"
@@ -229,7 +229,7 @@ def _contradiction(case: Case, device: Device, declared: Declaration) -> str | N
 
 def _architecture_below(case: Case, device: Device, declared: Declaration) -> Architecture | None:
     """The profile's MACs x clock x 2 where they stay below a sourced figure of the same kind, else None."""
-    if declared.provenance == "stated" or _incomparable(device, declared) is not None:
+    if declared.provenance == "stated" or incomparable(device, declared) is not None:
         return None
     found = case.architecture(device, declared.precision)
     return found if found and found.ops_per_s < (1 - ROUNDING) * declared.ops_per_s else None
@@ -265,7 +265,7 @@ def _all_declared(case: Case, device: Device) -> tuple[Declaration, ...]:
 
 def _comparable(case: Case, device: Device, precision: str) -> list[Declaration]:
     rows = [row for row in case.declared(device) if row.precision == precision]
-    return [row for row in rows if _incomparable(device, row) is None]
+    return [row for row in rows if incomparable(device, row) is None]
 
 
 def _stated(claim: Claim) -> Declaration:
@@ -328,14 +328,14 @@ def _declared_answer(
             return rows[0], "inconclusive", contradicted[0]
         return rows[0], *_sourced_answer(rows, limit)
     claims = [_stated(claim) for claim in case.claims if claim.precision == precision]
-    claims = [claim for claim in claims if _incomparable(device, claim) != "other-engine"]
+    claims = [claim for claim in claims if incomparable(device, claim) != "other-engine"]
     if claims:
         # Of several the highest, and one of another kind (sparse, a sum) only where there is no other.
-        shown = max(claims, key=lambda row: (_incomparable(device, row) is None, row.ops_per_s))
+        shown = max(claims, key=lambda row: (incomparable(device, row) is None, row.ops_per_s))
         return shown, "stated-only", "typed-claim"
     for row in case.declared(device):
         if row.precision == precision:
-            return row, "inconclusive", _incomparable(device, row)
+            return row, "inconclusive", incomparable(device, row)
     matched = case.specs.get(device.selector) is not None
     return None, "inconclusive", "precision-not-declared" if matched else "no-declared-figure"
 
@@ -458,7 +458,7 @@ def _architecture_findings(case: Case, device: Device, declared: Declaration) ->
 
 def _claim_findings(case: Case, device: Device, claim: Declaration) -> Iterator[Finding]:
     """What is odd about a typed claim on this device. A claim that names itself sparse is not odd."""
-    if _incomparable(device, claim) is not None:
+    if incomparable(device, claim) is not None:
         return
     ceiling = case.ceiling(device, claim.precision)
     # What was measured on some of a processor's cores says nothing about a claim for all of them.

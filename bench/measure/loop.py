@@ -2,6 +2,7 @@
 
     open     search for the best shape, prepare it, check its outputs, probe its arithmetic
     visit    settle until the rate stands still, measure one window, check its outputs; all samples are kept
+    alone    where several devices are measured: one more visit to one of them, while the others wait
     hold     settle once more, then one long window without a pause
     close    release the operands
 
@@ -10,7 +11,7 @@ row meets the machine in several of its states. Nothing here knows a backend or 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bench.devices.clock import Clock, together
@@ -30,10 +31,6 @@ class Progress(Protocol):
     def phase(self, row: Row, phase: str, visit: int) -> None: ...
 
     def rate(self, row: Row, ops_per_s: float) -> None: ...
-
-
-# Samples of a held window: ten a second, so that hours of them stay small and each second has some.
-_HELD_SAMPLE_NS = 100_000_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,7 +60,8 @@ class _Window:
 class Loop:
     """Runs rows on one device. `after_visit` is called with nothing being timed (saving).
 
-    `read_clocks` gives the clock in Hz of each core in use; it is called when a window has just ended.
+    `read_clocks` gives the clock in Hz of each core in use; it is called when a window has just ended, and
+    `begin_clocks` when it begins, for a clock that is counted over the window.
     Samples count their time from `origin_ns`, the schedule's limit from `begun_ns`. With `commits` the output
     of each window's last launch is committed, where that ran on exact operands.
     """
@@ -73,6 +71,7 @@ class Loop:
     room: int
     progress: Progress
     after_visit: Callable[[Schedule], None]
+    begin_clocks: Callable[[], None] = lambda: None
     read_clocks: Callable[[], tuple[int, ...]] = lambda: ()
     origin_ns: int = field(default=0)
     begun_ns: int = field(default=0)
@@ -130,6 +129,17 @@ class Loop:
                 row.refuse("backend-failed", str(error))
             self.after_visit(self.schedule)
 
+    def alone(self, chosen: Sequence[Row]) -> None:
+        """Visit each of these rows once more, while no other device of the system works."""
+        for row in chosen:
+            try:
+                self._alone(row)
+            except NotAdmitted as error:
+                row.refuse(error.code, str(error))
+            except rows.BACKEND_ERRORS as error:
+                row.refuse("backend-failed", str(error))
+            self.after_visit(self.schedule)
+
     def close(self, all_rows: list[Row]) -> None:
         """Release all operands; a row that still wanted visits was interrupted."""
         for row in all_rows:
@@ -170,26 +180,35 @@ class Loop:
     def _visit(self, row: Row) -> None:
         window = _Window()
         try:
-            self._stay(row, window, self.schedule, len(row.visits) + 1)
+            self._stay(row, window, self.schedule, "measure", len(row.visits) + 1)
         finally:
             if window.settle or window.samples:
                 row.visits.append(window.visit())
 
-    def _hold(self, row: Row) -> None:
-        """One long window, after a visit's settling; what is whole of it stays when it is interrupted."""
+    def _alone(self, row: Row) -> None:
         window = _Window()
         try:
-            self._stay(row, window, held_window(self.schedule), 0)
+            self._stay(row, window, self.schedule, "alone")
+        finally:
+            if window.settle or window.samples:
+                row.alone = window.visit()
+
+    def _hold(self, row: Row) -> None:
+        """One long window, after a longer settling; what is whole of it stays when it is interrupted."""
+        window = _Window()
+        try:
+            self._stay(row, window, stopping.held(self.schedule), "hold")
         finally:
             if window.settle or window.samples:
                 row.held = window.visit()
 
-    def _stay(self, row: Row, window: _Window, schedule: Schedule, number: int) -> None:
+    def _stay(self, row: Row, window: _Window, schedule: Schedule, phase: str, number: int = 0) -> None:
         """Settle and measure one window. An interrupt keeps the samples that are whole, then goes on up."""
         try:
             self.progress.phase(row, "settle", number)
-            window.settle_ended = self._settle(row, window.settle)
-            self.progress.phase(row, "measure" if number else "hold", number)
+            window.settle_ended = self._settle(row, window.settle, schedule)
+            self.progress.phase(row, phase, number)
+            self.begin_clocks()
             self._measure(row, window, schedule)
             window.clocks_hz = self.read_clocks()
             if self.commits and not window.samples[-1].real:
@@ -201,12 +220,12 @@ class Loop:
         finally:
             _compare(row, window.seen)
 
-    def _settle(self, row: Row, settle: list[Sample]) -> str:
+    def _settle(self, row: Row, settle: list[Sample], schedule: Schedule) -> str:
         while True:
             settle.append(self._sample(row, self.schedule, real=False)[0])
             # The launch time of a settled device, not the search's first guess, sets the batch.
             row.launch_ns = settle[-1].host_ns / settle[-1].launches
-            reason = stopping.settled(settle, row.ops, self.schedule)
+            reason = stopping.settled(settle, row.ops, schedule)
             if reason is not None:
                 return reason
 
@@ -214,7 +233,7 @@ class Loop:
         elapsed, samples = 0, window.samples
         # Enough samples, however slow they are, that one of them runs on real-valued operands.
         while elapsed < schedule.window_ns or len(samples) < stopping.LEAST_SAMPLES:
-            real = sampling.runs_on_reals(row.workload, len(row.visits), len(samples))
+            real = sampling.runs_on_reals(row.workload, row.stays, len(samples))
             sample, outputs = self._sample(row, schedule, real=real)
             samples.append(sample)
             window.seen.append(outputs)
@@ -269,16 +288,11 @@ class Loop:
             row.ended = reason
 
 
-def held_window(schedule: Schedule) -> Schedule:
-    """How the one long window is measured: in longer samples, of which even a short one has enough."""
-    sample_ns = min(_HELD_SAMPLE_NS, schedule.hold_ns // stopping.LEAST_SAMPLES)
-    return replace(schedule, window_ns=schedule.hold_ns, sample_ns=sample_ns)
-
-
 def _may_count(row: Row) -> bool:
     """Whether the row may set the pace for others of its precision: it was right, by the direct algorithm."""
     right = row.ended == "measuring" and row.before is not None and accuracy.right(row.workload, row.before)
-    return right and row.workload.form.operand_set == row.workload.precision
+    form = row.workload.form
+    return right and form.operand_set == row.workload.precision and not form.sparse
 
 
 def _compare(row: Row, seen: Sequence[Outputs]) -> None:

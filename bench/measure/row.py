@@ -49,6 +49,7 @@ class Row:
     probe: Check | None = None
     admission: Admission | None = None
     visits: list[Visit] = field(default_factory=list)
+    alone: Visit | None = None
     held: Visit | None = None
     timed: Tally = field(default_factory=Tally)
     committed: dict[int, list[bytes]] = field(default_factory=dict)
@@ -70,6 +71,11 @@ class Row:
         """
         return 8 if self.device.family == "runner" else 1
 
+    @property
+    def stays(self) -> int:
+        """How many windows have ended, held ones aside: the number of the one at hand."""
+        return len(self.visits) + (self.alone is not None)
+
     def refuse(self, code: str, detail: str, *, status: Status = "failure") -> None:
         """End the row without a figure; the reason, with the words of whoever refused, is its finding."""
         numbers = {"detail": detail[:_DETAIL]}
@@ -89,7 +95,7 @@ class Row:
         """
         assert self.prepared is not None
         first = {stay: rows for stay, rows in self.committed.items() if stay == min(self.committed)}
-        self.committed = {**first, len(self.visits): openings.leaves(self.workload, self.prepared.outputs)}
+        self.committed = {**first, self.stays: openings.leaves(self.workload, self.prepared.outputs)}
 
     def measurement(self) -> Measurement:
         return Measurement(
@@ -100,6 +106,7 @@ class Row:
             probe=self.probe,
             admission=self.admission,
             visits=tuple(self.visits),
+            alone=self.alone,
             held=self.held,
             timed=self.timed.check() if self.timed.launches else None,
             ended=self.ended,

@@ -76,6 +76,11 @@ def window_rate(visit: Visit, ops: int, unit: str) -> Estimate | None:
     return _estimate(rate(visit.samples, ops), _half(blocks), unit, METHOD_HELD, 1)
 
 
+def batch_estimate(value: float, batches: Sequence[float], unit: str, method: str) -> Estimate:
+    """A mean rate of one window whose batch means are known: Student's t over them."""
+    return _estimate(value, _half([batches]), unit, method, 1)
+
+
 def _estimate(value: float, half: float, unit: str, method: str, visits: int) -> Estimate:
     return Estimate(
         value=rounded(value),

@@ -98,6 +98,29 @@ LONGEST_SETTLE_NS = NS_PER_S // 5
 LONGEST_WINDOW_NS = NS_PER_S
 
 
+# Samples of a held window: ten a second, so that hours of them stay small and each second has some; of a
+# window of seconds at least so many, since its interval stands on batches of them.
+_HELD_SAMPLE_NS = 100_000_000
+_HELD_SAMPLES = 60
+# A card under full load reaches its power limit and its heat within seconds: a fifth of the window is given
+# to that before it begins, 3 s at most.
+_HELD_SETTLE_NS = 3 * NS_PER_S
+
+
+def held(schedule: Schedule) -> Schedule:
+    """How the one long window is measured: after more settling, in longer samples, of which even a short one
+    has enough.
+    """
+    settle_ns = max(schedule.settle_least_ns, min(_HELD_SETTLE_NS, schedule.hold_ns // 5))
+    return replace(
+        schedule,
+        window_ns=schedule.hold_ns,
+        sample_ns=min(_HELD_SAMPLE_NS, schedule.hold_ns // _HELD_SAMPLES),
+        settle_least_ns=settle_ns,
+        settle_most_ns=3 * settle_ns,
+    )
+
+
 def least_visit_ns(schedule: Schedule) -> int:
     """A visit of the least samples, with the least of settling before it."""
     return (LEAST_SAMPLES + 2 * _STRETCH) * schedule.sample_ns

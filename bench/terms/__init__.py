@@ -17,6 +17,7 @@ from bench.terms.evidence import (
     Inspection,
     Opening,
     Party,
+    Rank,
     Signature,
 )
 from bench.terms.judgement import (
@@ -34,6 +35,7 @@ from bench.terms.judgement import (
     Energy,
     Estimate,
     Figure,
+    Identity,
     Item,
     ItemCondition,
     Limit,
@@ -93,10 +95,23 @@ from bench.terms.models import (
     TypeCount,
     Use,
 )
-from bench.terms.workloads import ConvShape, Cost, Element, Form, GemmShape, Operation, Shape, Workload
+from bench.terms.system import SYSTEM, Exchange, Member, Share, SystemEvidence, SystemFigure
+from bench.terms.workloads import (
+    SPARSE_LAYOUT,
+    ConvShape,
+    Cost,
+    Element,
+    Form,
+    GemmShape,
+    Operation,
+    Shape,
+    Workload,
+)
 
 __all__ = [
     "READ_AT_SOURCE",
+    "SPARSE_LAYOUT",
+    "SYSTEM",
     "Admission",
     "Architecture",
     "BorneOut",
@@ -130,6 +145,7 @@ __all__ = [
     "Envelope",
     "Estimate",
     "Evidence",
+    "Exchange",
     "Experts",
     "Fact",
     "Family",
@@ -138,6 +154,7 @@ __all__ = [
     "Form",
     "GemmShape",
     "Harness",
+    "Identity",
     "Inspection",
     "Item",
     "ItemAnswer",
@@ -147,6 +164,7 @@ __all__ = [
     "Limit",
     "LookedAt",
     "Measurement",
+    "Member",
     "Meter",
     "MeterReading",
     "Model",
@@ -163,6 +181,7 @@ __all__ = [
     "Pass",
     "Placement",
     "Provenance",
+    "Rank",
     "Reading",
     "Reference",
     "ReferenceShare",
@@ -174,8 +193,11 @@ __all__ = [
     "Schedule",
     "Sensor",
     "Shape",
+    "Share",
     "Signature",
     "Status",
+    "SystemEvidence",
+    "SystemFigure",
     "Telemetry",
     "TensorGroup",
     "Threshold",

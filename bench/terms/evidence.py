@@ -203,13 +203,26 @@ class Harness:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rank:
+    """Which of several processes measured, each a device of one system: `number` and `node` count from 0."""
+
+    number: int
+    of: int
+    node: int
+
+    def __post_init__(self) -> None:
+        require(0 <= self.number < self.of and 0 <= self.node < self.of, f"no rank: {self}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """The predicate of the signed statement: everything the verdict follows from, and the verdict.
 
     `asked` are the precisions asked for, none where the default was run: with the devices' facts they
     decide which rows there are. `schedule` is the one that the visits followed; `clock` says how the
     cores' clock was measured, or why it was not. `challenge` is the digest of the auditor's challenge that
-    the run answers, whose nonce is then `nonce`. `case` is what was stated about the visit.
+    the run answers, whose nonce is then `nonce`. `case` is what was stated about the visit. `rank` is there
+    for a part of a system.
     """
 
     format: str
@@ -220,6 +233,7 @@ class Evidence:
     nonce: str
     challenge: Digest | None
     case: Case | None
+    rank: Rank | None = None
     harness: Harness
     inspection: Inspection
     system: tuple[Fact, ...]

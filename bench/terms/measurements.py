@@ -130,9 +130,10 @@ class Measurement:
     """Everything one row brought: every sample in order, and why the loop ended.
 
     `before` checks the outputs before timing, `probe` is the untimed probe of the arithmetic, `timed`
-    checks outputs of timed launches. `held` is the one long window of a row that was held under load
-    (--sustain). A row that could not be measured has no visits, and `findings` says why. `admission` is there
-    for a row that ran through an execution provider or a runner, once its checks are passed.
+    checks outputs of timed launches. `alone` is a window of one of several devices while all others waited.
+    `held` is the one long window of a row that was held under load (--sustain, or all devices at once). A row
+    that could not be measured has no visits, and `findings` says why. `admission` is there for a row that ran
+    through an execution provider or a runner, once its checks are passed.
     """
 
     workload: Workload
@@ -142,6 +143,7 @@ class Measurement:
     probe: Check | None
     admission: Admission | None
     visits: tuple[Visit, ...]
+    alone: Visit | None = None
     held: Visit | None
     timed: Check | None
     ended: str
@@ -149,8 +151,8 @@ class Measurement:
 
     @property
     def stays(self) -> tuple[Visit, ...]:
-        """Every visit in the order of time, and the held window after them."""
-        return self.visits if self.held is None else (*self.visits, self.held)
+        """Every visit in the order of time, after them the window alone, and the held one."""
+        return (*self.visits, *(visit for visit in (self.alone, self.held) if visit is not None))
 
     @property
     def counted(self) -> tuple[Visit, ...]:
@@ -244,15 +246,19 @@ class Level:
     value: int
 
 
+SensorUnit = Literal["Hz", "mdegC", "uJ", "B", "percent", "bits"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sensor:
     """A quantity read at every `every`-th reading from the first on, or the reason why it was not.
 
-    Units: Hz, mdegC (thousandths of a degree Celsius), uJ (a counter that only grows), B.
+    Units: Hz, mdegC (thousandths of a degree Celsius), uJ (a counter that only grows), B, percent, bits (each
+    says something by itself).
     """
 
     name: str
-    unit: Literal["Hz", "mdegC", "uJ", "B"]
+    unit: SensorUnit
     source: str
     every: int
     levels: tuple[Level, ...]

@@ -91,7 +91,7 @@ def other_version(statement: Any) -> None:
 
 
 def other_format(statement: Any) -> None:
-    statement["predicate"]["format"] = "6"
+    statement["predicate"]["format"] = "0"
 
 
 def other_statement(statement: Any) -> None:
@@ -113,7 +113,7 @@ def further_key(statement: Any) -> None:
         (swapped_subjects, "do not match the predicate: their order."),
         (doubled_device, "device/cpu stands twice"),
         (other_version, "compute-evidence/v9, expected https://compute-evidence.dev/compute-evidence/v1"),
-        (other_format, 'format "6" is not known'),
+        (other_format, 'format "0" is not known'),
         (other_statement, "_type: expected one of https://in-toto.io/Statement/v1"),
         (further_key, "unknown keys: note"),
     ],

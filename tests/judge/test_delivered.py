@@ -11,6 +11,7 @@ from bench.judge.ceiling import NO_CLOCK
 from bench.judge.delivered import Result, deliver
 from bench.measure import stats
 from bench.terms import (
+    SPARSE_LAYOUT,
     Check,
     ConvShape,
     Cost,
@@ -487,6 +488,14 @@ def test_a_processor_that_was_kept_waiting_is_a_warning_and_counts() -> None:
 IMAGE = ConvShape(batch=1, channels=16, filters=16, height=18, width=18, kernel=3, padding=0)
 CONV = {"workload": replace(workload(FP32, shape=SHAPE), operation="conv", shape=IMAGE)}
 INEXACT: dict[str, Any] = {"before": replace(RIGHT, wrong=100, real_compared=384, real_error_ppm=0.4)}
+
+
+def test_a_sparse_product_has_its_rate_and_never_counts_as_a_dense_one() -> None:
+    form = replace(FP32, layout=SPARSE_LAYOUT)
+    result = judged(measurement(workload=workload(form, shape=SHAPE)))
+    assert result.rows[0].estimate is not None
+    assert (result.rows[0].counts, result.rows[0].reason) == (False, "sparse")
+    assert (result.figures[0].estimate, result.figures[0].reason) == (None, "sparse")
 
 
 def test_an_inexact_convolution_within_its_precisions_error_is_a_fast_algorithm_and_does_not_count() -> None:

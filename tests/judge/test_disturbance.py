@@ -4,14 +4,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.devices.cpu import affinity_here
 from bench.devices.telemetry import Recorder
-from bench.judge.disturbance import foreign, stolen
-from bench.terms import Reading
+from bench.judge.disturbance import POWER_CAP, Throttling, foreign, stolen, throttling
+from bench.terms import Level, Reading, Sensor
 
 S = 10**9
 MS = 10**6
@@ -123,3 +124,47 @@ def _cpu_seconds(pid: int) -> float:
     """User and system time in ticks of 10 ms (proc(5), stat)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
+
+
+# ------------------------------------------------------------------------------------ a GPU held back
+
+
+def reasons(*levels: int, every: int = 1) -> Sensor:
+    return Sensor(
+        name="clocks-event-reasons-cuda0",
+        unit="bits",
+        source="NVML",
+        every=every,
+        levels=tuple(Level(value=level) for level in levels),
+        reason=None,
+    )
+
+
+# Eleven readings, one a second.
+SECONDS = readings([(second, 0, 0, 0) for second in range(11)])
+IDLE, CAPPED, HEATED = 1, POWER_CAP, 64
+
+
+def test_the_share_of_readings_that_were_held_back_is_that_of_the_rows_own_windows() -> None:
+    sensor = reasons(CAPPED, CAPPED, 0, CAPPED, 0, CAPPED | HEATED, 0, 0, 0, 0, CAPPED)
+    # Readings at 3, 4, 5 and at 8 s lie within.
+    found = throttling([(3 * S, 5 * S), (7 * S + 1, 9 * S - 1)], SECONDS, sensor)
+    assert found == Throttling(share=0.5, reasons=CAPPED | HEATED)
+
+
+def test_idling_and_clocks_that_somebody_set_are_no_throttling() -> None:
+    sensor = reasons(*[IDLE | 2 | 256] * 11)
+    assert throttling([(0, 10 * S)], SECONDS, sensor) == Throttling(share=0.0, reasons=0)
+
+
+def test_a_sensor_that_is_read_less_often_is_held_against_its_own_readings() -> None:
+    # Read at 0, 5 and 10 s.
+    sensor = reasons(0, CAPPED, 0, every=5)
+    assert throttling([(4 * S, 6 * S)], SECONDS, sensor) == Throttling(share=1.0, reasons=CAPPED)
+    assert throttling([(6 * S, 9 * S)], SECONDS, sensor) is None
+
+
+def test_a_sensor_that_went_away_tells_of_the_time_before() -> None:
+    sensor = replace(reasons(CAPPED, CAPPED), reason="gpu-lost")
+    assert throttling([(0, 10 * S)], SECONDS, sensor) == Throttling(share=1.0, reasons=CAPPED)
+    assert throttling([(5 * S, 10 * S)], SECONDS, sensor) is None

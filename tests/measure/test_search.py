@@ -158,14 +158,40 @@ def test_a_shape_that_the_backend_refuses_is_passed_over() -> None:
     assert one.ended == "not-started"
 
 
-@pytest.mark.parametrize("error", [RuntimeError("no kernel for this"), MemoryError()])
-def test_a_shape_whose_launch_fails_is_refused_and_its_operands_released(error: Exception) -> None:
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(RuntimeError("no kernel for this"), "refused"), (MemoryError("all of it"), "no-memory")],
+)
+def test_a_shape_whose_launch_fails_says_why_and_its_operands_are_released(
+    error: Exception, reason: str
+) -> None:
     kernel = scripted()
     kernel.fail_after(1, error)
     one = row(kernel, ladder=LADDER)
     run(one, kernel)
-    assert [trial.reason for trial in one.tried] == ["refused", None, None]
+    assert [trial.reason for trial in one.tried] == [reason, None, None]
     assert kernel.live == 0
+
+
+def test_where_memory_runs_out_at_a_large_shape_the_best_of_the_smaller_ones_is_measured() -> None:
+    def memory(launch: Launch) -> int:
+        if launch.shape == LARGE:
+            raise MemoryError("out of memory")
+        return opcount.ops(launch.shape)
+
+    kernel = scripted(memory)
+    one = row(kernel, ladder=LADDER, refinement=HALVE)
+    run(one, kernel)
+    assert next(trial for trial in one.tried if trial.shape == LARGE).reason == "no-memory"
+    assert one.ended == "not-started"
+    assert one.workload.shape != LARGE
+    assert [trial.shape for trial in one.tried if trial.round == 1]
+    assert search.follows(LADDER, HALVE, one.tried)
+
+
+def test_a_gpus_own_memory_holds_fewer_copies_of_the_operands() -> None:
+    one = workload(FP32, shape=MIDDLE)
+    assert search.bytes_needed(one, "cuda") * 2 == search.bytes_needed(one, "cpu") == search.bytes_needed(one)
 
 
 def test_a_row_that_no_shape_runs_for_is_refused_in_the_backends_words() -> None:
