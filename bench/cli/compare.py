@@ -166,7 +166,7 @@ def _read(place: int, path: Path, request: "Request") -> "ComparedFile":
     """A file that verifies; what does not ends the command with its step."""
     from bench.evidence.envelope import report_number
     from bench.report.compare import ComparedFile
-    from bench.terms import ModelEvidence
+    from bench.terms import ModelEvidence, SystemEvidence
 
     try:
         found = follow(path, request, lambda _step: None)
@@ -180,6 +180,15 @@ def _read(place: int, path: Path, request: "Request") -> "ComparedFile":
             tr(
                 "{file} is a count of a model's parameters, and has no rates to compare: give evidence of "
                 "bench run.",
+                file=path,
+            )
+        )
+    if isinstance(found.evidence, SystemEvidence):
+        raise UsageError(
+            tr(
+                "{file} is about several devices at once, which cannot be compared: a system's figure is of "
+                "another kind than a run's. Give evidence of bench run on single devices; bench show FILE "
+                "prints a system's figures.",
                 file=path,
             )
         )

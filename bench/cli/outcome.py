@@ -9,18 +9,21 @@ from typing import Any
 
 from bench.cli.consoles import complain, encodable, say
 from bench.errors import NOT_MET, Interrupted
+from bench.evidence import parts
 from bench.evidence.codec import encode
 from bench.evidence.envelope import report_number
 from bench.judge.catalog import ASSURANCE_LEVELS
-from bench.terms import Envelope, Evidence, ModelEvidence
+from bench.terms import SYSTEM, Envelope, Evidence, Member, ModelEvidence, SystemEvidence
 
 
 def summary(
-    evidence: Evidence | ModelEvidence, signed: Envelope, *, path: Path, key: str | None
+    evidence: Evidence | ModelEvidence | SystemEvidence, signed: Envelope, *, path: Path, key: str | None
 ) -> dict[str, Any]:
     """What evidence says in its own words, without its samples or tensors."""
     if isinstance(evidence, ModelEvidence):
         return _model_summary(evidence, signed, path=path, key=key)
+    if isinstance(evidence, SystemEvidence):
+        return _system_summary(evidence, signed, path=path, key=key)
     return _run_summary(evidence, signed, path=path, key=key)
 
 
@@ -37,6 +40,31 @@ def _model_summary(
         "verdict": encode(evidence.verdict),
         "doesNotShow": list(evidence.does_not_show),
     }
+
+
+def _system_summary(
+    evidence: SystemEvidence, signed: Envelope, *, path: Path, key: str | None
+) -> dict[str, Any]:
+    return {
+        "report": report_number(signed),
+        "evidence": str(path),
+        "key": key,
+        "mode": evidence.mode,
+        "assurance": evidence.assurance,
+        "interrupted": evidence.interrupted,
+        "case": None if evidence.case is None else encode(evidence.case),
+        # Named as the verdict names it, so that who reads the figures of a run can read these.
+        "figures": [{"device": SYSTEM, **encode(figure)} for figure in evidence.figures],
+        "members": [_member(member) for member in evidence.members],
+        "verdict": encode(evidence.verdict),
+        "doesNotShow": list(evidence.does_not_show),
+    }
+
+
+def _member(member: Member) -> dict[str, Any]:
+    """A rank with its report's number in the report's place."""
+    number = None if member.report is None else parts.report_number(member.report)
+    return {**encode(member), "report": number}
 
 
 def _run_summary(evidence: Evidence, signed: Envelope, *, path: Path, key: str | None) -> dict[str, Any]:
@@ -68,7 +96,7 @@ def print_json(value: object) -> None:
     say(_UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
-def required_met(evidence: Evidence | ModelEvidence, required: Sequence[str]) -> int:
+def required_met(evidence: Evidence | ModelEvidence | SystemEvidence, required: Sequence[str]) -> int:
     """0 when each tier asked for has a row whose answer is threshold-met, and each level is reached.
 
     Of a model's parameters, when the answer to each item asked for is met. Else 1 and a line saying which.
@@ -80,7 +108,7 @@ def required_met(evidence: Evidence | ModelEvidence, required: Sequence[str]) ->
     return NOT_MET if missing else 0
 
 
-def _met(evidence: Evidence | ModelEvidence) -> set[str]:
+def _met(evidence: Evidence | ModelEvidence | SystemEvidence) -> set[str]:
     if isinstance(evidence, ModelEvidence):
         return {row.item for row in evidence.verdict.items if row.answer == "met"}
     met = {row.tier for row in evidence.verdict.thresholds if row.headline == "threshold-met"}

@@ -24,6 +24,7 @@ _WORDS = (
         marked("settle"),
         marked("measure"),
         marked("hold"),
+        marked("alone"),
     ),
     *(marked("memory bandwidth"), marked("diagnoses"), marked("openings")),
 )
@@ -72,7 +73,7 @@ class Watcher:
         self._where = f"{row.workload.device} {row.workload.row} {visits} {tr(phase)}"
         if self._live:
             self._draw("")
-        elif not self._quiet and (phase in ("search", "hold") or visit > self._round):
+        elif not self._quiet and (phase in ("search", "alone", "hold") or visit > self._round):
             self._round = max(visit, self._round)
             words = tr("round {visit}: every row in turn", visit=visit) if visit else self._where
             tell(f"{self._elapsed():6.1f} s  {words}")

@@ -7,13 +7,13 @@ by nobody.
 import json
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.cli import itself
 from bench.cli.consoles import stdout, tell
 from bench.cli.outcome import print_json
 from bench.cli.signals import Stop, stoppable
@@ -27,10 +27,6 @@ from bench.units import format_rate, format_seconds
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-# The child finds this very program however it was started: not `-m bench`, which would first look into the
-# folder it stands in.
-_PROGRAM = "import sys; sys.path[:] = {path!r}; sys.argv[0] = 'bench'; from bench.cli import main; main()"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +111,7 @@ def _run(arguments: Sequence[str], stop: Stop) -> _Ended:
     # for a passphrase, which nobody would be there to type again and again.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen(
-            [
-                *(sys.executable, "-c", _PROGRAM.format(path=sys.path), "run"),
-                *(*arguments, "--json", "--quiet"),
-            ],
+            itself.command("run", *arguments, "--json", "--quiet"),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,

@@ -66,7 +66,7 @@ def report(file: Path, by: By, output: Path) -> None:
 
 def _written(found: "Verified", checked: "Checked", kind: str) -> bytes:
     from bench.report import html, plot
-    from bench.terms import ModelEvidence
+    from bench.terms import ModelEvidence, SystemEvidence
 
     assert found.evidence is not None
     assert found.rules is not None
@@ -75,6 +75,10 @@ def _written(found: "Verified", checked: "Checked", kind: str) -> bytes:
             raise UsageError("a count of parameters has no chart of figures: give -o FILE.html")
         return html.parameters(found.evidence, found.rules, checked).encode()
     if kind == ".html":
+        if isinstance(found.evidence, SystemEvidence):
+            from bench.evidence.parts import shown
+
+            return html.system(found.evidence, shown(found.parts), found.rules, checked).encode()
         return html.report(found.evidence, found.rules, checked).encode()
     return plot.figures_file(found.evidence, found.rules, checked.number, "svg" if kind == ".svg" else "png")
 

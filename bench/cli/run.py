@@ -1,5 +1,6 @@
 """`bench run`: the typed words become a plan, the run is watched, and its report is printed."""
 
+import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,15 +59,29 @@ class Typed:
         single = {
             "--runner": self.runner,
             "--rules": self.rules,
+            "--challenge": self.challenge,
             "--case": self.case,
             "--time": self.time,
             "--sustain": self.sustain,
         }
         return [
             *(word for name, values in several.items() for value in values for word in (name, value)),
-            *(word for name, value in single.items() for word in _option(name, value)),
+            *(word for name, value in single.items() for word in option(name, value)),
             *(["--quick"] if self.quick else []),
         ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """The files named for one run."""
+
+    output: Path | None
+    key: Path | None
+    power_log: Path | None
+
+    def words(self) -> list[str]:
+        """Those that several runs can share."""
+        return [*option("--power-log", self.power_log), *option("--key", self.key)]
 
 
 def _seconds(option: str, text: str | None) -> float | None:
@@ -201,6 +216,7 @@ def run(
     from bench.devices import runner as external
     from bench.devices.clock import HostClock
     from bench.evidence.destination import destination
+    from bench.fleet import ranks
 
     typed = Typed(
         devices=devices or (("cpu",) if runner is None else ("runner",)),
@@ -217,16 +233,29 @@ def run(
         time=time_text,
         sustain=sustain_text,
     )
+    files = Files(output=output, key=key_file, power_log=power_log)
+    place = ranks.place(os.environ)
+    if place is not None:
+        if repeat is not None or runner is not None:
+            raise click.UsageError("--repeat and --runner are for one process: leave them out with torchrun.")
+        from bench.cli.system import run_as_rank
+
+        return run_as_rank(place, typed, files, as_json=as_json, quiet=quiet)
     if repeat is not None:
         _refuse_single("--repeat", **{"-o": output, "--challenge": challenge})
         with external.connected_to(runner):
-            _plan(typed)
+            make_plan(typed, chosen_devices(typed))
         from bench.cli.repeat import repeated
 
-        files = [*_option("--power-log", power_log), *_option("--key", key_file)]
-        return repeated(repeat, [*typed.words(), *files], as_json=as_json, quiet=quiet)
+        return repeated(repeat, [*typed.words(), *files.words()], as_json=as_json, quiet=quiet)
     with stoppable() as stop, external.connected_to(runner):
-        plan = _plan(typed)
+        chosen = chosen_devices(typed)
+        if len(chosen) > 1 and all(device.family == "cuda" for device in chosen):
+            from bench.cli.system import run_on_each
+
+            return run_on_each(chosen, typed, files, as_json=as_json, quiet=quiet)
+        take(chosen)
+        plan = make_plan(typed, chosen)
         if power_log is not None:
             meter.check(power_log)
         to = destination(output, plan.devices[0].selector, datetime.now(UTC))
@@ -257,7 +286,7 @@ def run(
             return required_met(evidence, required)
 
 
-def _option(name: str, value: object) -> list[str]:
+def option(name: str, value: object) -> list[str]:
     return [] if value is None else [name, str(value)]
 
 
@@ -268,19 +297,40 @@ def _refuse_single(option: str, **given: Path | None) -> None:
             raise click.UsageError(f"{name} and {option} exclude each other: {name} is for one run.")
 
 
-def _plan(typed: Typed) -> "Plan":
-    """Everything that can be refused is refused here, before anything is measured."""
+def chosen_devices(typed: Typed) -> "tuple[Device, ...]":
+    """The devices that were named, as they are found here."""
+    from bench.devices import family, ort
+
+    typed.check()
+    ort.name_libraries(typed.ep_libraries)
+    return ort.with_options(family.select(typed.devices, family.inventory()), typed.ep_options)
+
+
+def take(chosen: "Sequence[Device]") -> None:
+    """Let this process have the GPU that was chosen, and no other. Before anything opens one."""
+    from bench.devices import cuda
+
+    for device in chosen:
+        if device.family == "cuda":
+            cuda.pin(device)
+            cuda.require_pinned(device)
+
+
+def make_plan(
+    typed: Typed, chosen: "Sequence[Device]", *, nonce: str | None = None, sharing: int | None = None
+) -> "Plan":
+    """Everything that can be refused is refused here, before anything is measured.
+
+    Of a system's ranks each has one device, the same `nonce`, and memory that is shared by so many of them;
+    what is claimed is claimed of the system.
+    """
     from bench import plan
-    from bench.devices import family, host, ort
     from bench.evidence import case
     from bench.judge import catalog
     from bench.judge.claims import parse_claim
     from bench.precision import precision
 
-    typed.check()
     stated = None if typed.case is None else case.read(typed.case)
-    ort.name_libraries(typed.ep_libraries)
-    chosen = ort.with_options(family.select(typed.devices, family.inventory()), typed.ep_options)
     posed = None if typed.challenge is None else _posed(typed.challenge, chosen)
     rule_set = catalog.rules(typed.rules or _asked_rules(posed))
     catalog.require_known(rule_set, typed.required)
@@ -290,16 +340,25 @@ def _plan(typed: Typed) -> "Plan":
     return plan.make(
         devices=chosen,
         precisions=typed.precisions,
-        claims=asked_claims,
+        claims=asked_claims if sharing is None else [],
         rules=rule_set,
         quick=typed.quick,
         limit_s=_seconds("--time", typed.time),
         sustain_s=_seconds("--sustain", typed.sustain),
         challenge=posed,
         case=stated,
-        nonce=secrets.token_hex(32),
-        room=host.memory_room(),
+        nonce=nonce or secrets.token_hex(32),
+        room=_room(chosen, sharing or 1),
+        at_once=sharing is not None,
     )
+
+
+def _room(chosen: "Sequence[Device]", sharing: int) -> int:
+    """Memory in bytes for the operands: a GPU's own, else this process's share of the machine's."""
+    from bench.devices import host
+
+    own = chosen[0].fact("memory-free-bytes")
+    return own if isinstance(own, int) else host.memory_room() // sharing
 
 
 def _asked_rules(posed: "Posed | None") -> str:
@@ -327,7 +386,7 @@ def _posed(path: Path, devices: "Sequence[Device]") -> "Posed":
     return posed
 
 
-def _verifying(path: Path, typed: Typed) -> str:
+def verifying(path: Path, typed: Typed) -> str:
     """The command that verifies this run by what it went by: its challenge, and rules of one's own."""
     from bench.judge import catalog
     from bench.report.typed import typed_verify
@@ -357,6 +416,6 @@ def _print(
     for line in (
         tr("evidence  {path}", path=shown),
         tr("key       {key}", key=key),
-        tr("verify    {command}", command=_verifying(path, typed)),
+        tr("verify    {command}", command=verifying(path, typed)),
     ):
         console.print(line, soft_wrap=True)

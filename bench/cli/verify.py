@@ -20,7 +20,7 @@ from bench.units import parse_seconds
 
 if TYPE_CHECKING:
     from bench.evidence.steps import Request, Step, Verified
-    from bench.terms import Evidence, ModelEvidence, RuleSet
+    from bench.terms import Evidence, ModelEvidence, RuleSet, SystemEvidence
 
 _FILE = click.Path(path_type=Path)
 AT_A_STEP = (EvidenceInvalid, SignatureNotTrusted, ChallengeRefused)
@@ -195,7 +195,7 @@ def _line(step: "Step") -> str:
     return f"  {step.number} {step.name:<20} {printable(words)}"
 
 
-def _verdict_words(evidence: "Evidence | ModelEvidence", rules: "RuleSet") -> str:
+def _verdict_words(evidence: "Evidence | ModelEvidence | SystemEvidence", rules: "RuleSet") -> str:
     from bench.report import sentences
     from bench.terms import ModelEvidence
 
@@ -243,7 +243,7 @@ def show(file: Path, by: By, as_json: bool) -> None:
     from bench.evidence import result, store
     from bench.evidence.envelope import report_number
     from bench.report import parameters, text
-    from bench.terms import ModelEvidence
+    from bench.terms import ModelEvidence, SystemEvidence
 
     try:
         data = store.read_limited(file)
@@ -263,6 +263,11 @@ def show(file: Path, by: By, as_json: bool) -> None:
     number = report_number(found.envelope)
     if isinstance(found.evidence, ModelEvidence):
         parameters.report(stdout(), found.evidence, found.rules, number)
+    elif isinstance(found.evidence, SystemEvidence):
+        from bench.evidence.parts import shown
+        from bench.report import system
+
+        system.report(stdout(), found.evidence, shown(found.parts), found.rules, number)
     else:
         text.report(stdout(), found.evidence, found.rules, number)
 

@@ -6,14 +6,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.errors import BenchError, EvidenceInvalid, SignatureNotTrusted
-from bench.evidence import challenge, envelope, statement, store, timestamp, trust
+from bench.evidence import challenge, envelope, parts, statement, store, timestamp, trust
+from bench.evidence.statement import Predicate
 from bench.evidence.steps import Request, Verified
 from bench.evidence.strict_json import to_bytes
 from bench.judge import catalog
 from bench.printable import printable
 from bench.report.results import Outcome, Row, State, row_of, unreadable
+from bench.terms import Envelope, SystemEvidence
+
+if TYPE_CHECKING:
+    from bench.judge.system import Part
 
 _LONGEST_ERROR = 1000
 
@@ -69,7 +75,8 @@ def read_all(folder: Path, paths: Sequence[str]) -> list[tuple[str, Row]]:
 def _read(path: Path) -> Row:
     try:
         signed = envelope.parse(store.read_limited(path))
-        return row_of(statement.parse(signed.payload), signed, envelope.report_number(signed))
+        evidence = statement.parse(signed.payload)
+        return _row(evidence, signed, _ranks(evidence))
     except BenchError as error:
         return unreadable(str(error))
 
@@ -110,8 +117,22 @@ def _verified(path: Path, request: Request, by: str) -> Outcome:
         by=by,
         state="verified",
         signers=tuple(f"{printable(who.principal)} ({who.fingerprint})" for who in found.signers),
-        row=row_of(found.evidence, found.envelope, envelope.report_number(found.envelope)),
+        row=_row(found.evidence, found.envelope, found.parts),
     )
+
+
+def _ranks(evidence: Predicate) -> "tuple[Part, ...]":
+    """The reports inside that of a system."""
+    if not isinstance(evidence, SystemEvidence):
+        return ()
+    # Slow to import, and few files are of systems.
+    from bench.evidence import verify_system
+
+    return verify_system.read_parts(evidence.members)
+
+
+def _row(evidence: Predicate, signed: Envelope, ranks: "Sequence[Part]") -> Row:
+    return row_of(evidence, signed, envelope.report_number(signed), parts.shown(ranks))
 
 
 def _words(error: BenchError) -> str:

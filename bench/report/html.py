@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from bench.printable import printable
 from bench.report import case as stated
 from bench.report import dates, page, plot, sentences
+from bench.report import system as together
 from bench.report.beside import machine, percent, through_columns, through_notes, through_rows, unit_of
 from bench.report.findings import SAID_EACH
 from bench.report.language import listed, marked, tr
 from bench.report.parameters import parameters as counted
+from bench.report.parts import Part, names, offset, size
 from bench.report.text import MODES, declared_rate, device_line, shape_text, with_interval
 from bench.terms import (
     Case,
@@ -22,7 +24,9 @@ from bench.terms import (
     ModelEvidence,
     RuleSet,
     Status,
+    SystemEvidence,
     Threshold,
+    Verdict,
 )
 from bench.units import format_bytes, format_rate
 
@@ -128,11 +132,10 @@ def report(evidence: Evidence, rules: RuleSet, checked: Checked) -> str:
         interrupted=evidence.interrupted,
         assurance=printable(evidence.assurance),
         assurance_words=sentences.assurance(evidence.assurance),
-        decided_by=sentences.decided_by(rules.decided_by),
-        answers=list(_answers(evidence, rules)),
+        answers=list(_answers(evidence.verdict, rules, named=len(evidence.devices) > 1)),
         figures=plot.figures(evidence, rules),
         figure_table=_figures(evidence),
-        declared_table=_declared(evidence),
+        declared_table=_declared(evidence.verdict),
         row_table=_rows(evidence),
         through_table=_through(evidence),
         roofline=plot.roofline(evidence),
@@ -169,14 +172,41 @@ def parameters(evidence: ModelEvidence, rules: RuleSet, checked: Checked) -> str
     )
 
 
+def system(evidence: SystemEvidence, parts: Sequence[Part], rules: RuleSet, checked: Checked) -> str:
+    """The page about a system, from verified values only."""
+    return page.render(
+        "system.html.j2",
+        **_common(evidence, rules, checked),
+        size=size(evidence),
+        names=names(parts),
+        kind=tr(MODES[evidence.mode, evidence.interrupted]),
+        quick=evidence.mode == "quick",
+        interrupted=evidence.interrupted,
+        missing=list(together.missing(evidence)),
+        assurance=printable(evidence.assurance),
+        assurance_words=sentences.assurance(evidence.assurance),
+        answers=list(_answers(evidence.verdict, rules, named=False)),
+        figures=plot.figures(evidence, rules),
+        figure_table=_at_once(evidence),
+        without_figure=list(together.without_figure(evidence)),
+        declared_table=_declared(evidence.verdict),
+        ranks=plot.ranks(evidence),
+        rank_table=_ranks(evidence, parts),
+        own_table=_own_figures(parts),
+        case=_case(evidence.case),
+    )
+
+
 def invalid(refused: Refused) -> str:
     """The page about a file that is not shown: the step that failed and why, and not one figure."""
     return page.render("invalid.html.j2", refused=refused)
 
 
-def _common(evidence: Evidence | ModelEvidence, rules: RuleSet, checked: Checked) -> dict[str, object]:
+def _common(
+    evidence: Evidence | ModelEvidence | SystemEvidence, rules: RuleSet, checked: Checked
+) -> dict[str, object]:
     printed = tr("Report {number}", number=checked.number)
-    if isinstance(evidence, Evidence) and evidence.case is not None:
+    if not isinstance(evidence, ModelEvidence) and evidence.case is not None:
         printed = tr(
             "Report {number} · case {case}",
             number=checked.number,
@@ -221,10 +251,11 @@ def _qr(text: str) -> str:
 # ------------------------------------------------------------------------------------------ first screen
 
 
-def _answers(evidence: Evidence, rules: RuleSet) -> Iterator[Answer]:
-    for row in evidence.verdict.thresholds:
+def _answers(verdict: Verdict, rules: RuleSet, *, named: bool) -> Iterator[Answer]:
+    """Each tier's answers; with `named` they say about which device."""
+    for row in verdict.thresholds:
         title = sentences.title(rules, row.tier)
-        if len(evidence.devices) > 1:
+        if named:
             title = tr("{tier} ({device})", tier=title, device=printable(row.device))
         unit = unit_of(row.precision)
         yield Answer(
@@ -334,9 +365,9 @@ def _short_row(row: str) -> str:
     return printable(f"{kernel} {form}")
 
 
-def _declared(evidence: Evidence) -> Table | None:
+def _declared(verdict: Verdict) -> Table | None:
     rows = []
-    for row in evidence.verdict.declared:
+    for row in verdict.declared:
         word = _word(row.word)
         if row.reason:
             words = tr("{answer} ({reason})", answer=word.words, reason=sentences.reason(row.reason))
@@ -347,7 +378,7 @@ def _declared(evidence: Evidence) -> Table | None:
         rows.append(
             (
                 printable(row.declared.precision),
-                printable(row.device),
+                sentences.subject(row.device),
                 declared_rate(row.declared),
                 with_interval(row.delivered) if row.delivered else tr("none"),
                 f"{row.share.value:.2f}" if row.share else "",
@@ -372,7 +403,7 @@ def _declared(evidence: Evidence) -> Table | None:
         rows,
         (
             tr("reference: the share of the declared figure that others measured on the same device"),
-            *sentences.comparable(evidence.verdict.declared),
+            *sentences.comparable(verdict.declared),
         ),
     )
 
@@ -615,6 +646,90 @@ def _findings(found: Sequence[Finding]) -> Iterator[Said]:
                     words=printable(sentences.finding(one), limit=600),
                     likewise=likewise,
                 )
+
+
+# -------------------------------------------------------------------------------------------- a system
+
+
+def _at_once(evidence: SystemEvidence) -> Table | None:
+    rows = []
+    for figure in evidence.figures:
+        if figure.estimate is None:
+            continue
+        least = together.slowest(figure)
+        rows.append(
+            (
+                printable(figure.precision),
+                with_interval(figure.estimate),
+                together.total(figure),
+                together.of_sum(figure),
+                tr("unknown")
+                if least is None
+                else tr(
+                    "rank {rank}: {rate}",
+                    rank=least.rank,
+                    rate=format_rate(least.rate, unit_of(figure.precision)),
+                ),
+                together.spread(figure),
+                together.loss(figure),
+                together.window(figure),
+            )
+        )
+    columns = (
+        tr("precision"),
+        _number(tr("all at once (95 %)")),
+        _number(tr("sum")),
+        _number(tr("of the sum")),
+        tr("slowest"),
+        _number(tr("spread")),
+        _number(tr("loss")),
+        _number(tr("window")),
+    )
+    caption = tr("The figure of all devices at once, and what it consists of")
+    return _table(caption, columns, rows, map(tr, together.NOTES))
+
+
+def _ranks(evidence: SystemEvidence, parts: Sequence[Part]) -> Table | None:
+    unknown = tr("unknown")
+    rows = (
+        (
+            tr("rank {rank}", rank=member.rank),
+            str(member.node),
+            printable(member.device),
+            unknown if part.device is None else device_line(part.device),
+            part.uuid or "",
+            part.number or "",
+            unknown if part.fingerprint is None else printable(part.fingerprint),
+            offset(part) or "",
+            together.state(member),
+        )
+        for member, part in zip(evidence.members, parts, strict=True)
+    )
+    columns = (
+        tr("rank"),
+        _number(tr("on machine")),
+        tr("device"),
+        tr("what it is"),
+        tr("UUID"),
+        tr("report"),
+        tr("key"),
+        _number(tr("clock")),
+        tr("part"),
+    )
+    words = together.clock_words(evidence)
+    caption = tr("Ranks, each a process that measured one device and signed its part")
+    return _table(caption, columns, rows, [] if words is None else [words])
+
+
+def _own_figures(parts: Sequence[Part]) -> Table | None:
+    """A row a precision: there may be more ranks than precisions, but a page is scrolled."""
+    rows = (
+        (printable(name), *(together.own(part.figures.get(name)) for part in parts))
+        for name in together.precisions(parts)
+    )
+    each = [_number(tr("rank {rank}", rank=part.rank)) for part in parts]
+    columns: list[str | Column] = [tr("precision"), *each]
+    return _table(tr("Each rank's own figure, by its own report (95 %)"), columns, rows)
 
 
 # ------------------------------------------------------------------------------------- a model's parameters

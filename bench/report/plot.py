@@ -22,8 +22,22 @@ from bench.printable import printable
 from bench.report import language, sentences
 from bench.report.beside import unit_of
 from bench.report.language import listed, tr
+from bench.report.parts import size
 from bench.report.text import MODES, declared_rate, with_interval
-from bench.terms import Declaration, Delivered, Estimate, Evidence, Measurement, RuleSet, Visit
+from bench.terms import (
+    SYSTEM,
+    Declaration,
+    Delivered,
+    Estimate,
+    Evidence,
+    Measurement,
+    RuleSet,
+    Share,
+    SystemEvidence,
+    SystemFigure,
+    Verdict,
+    Visit,
+)
 from bench.units import NS_PER_S, format_bytes, format_rate
 
 if TYPE_CHECKING:
@@ -102,32 +116,38 @@ class Group:
     bars: tuple[Bar, ...]
 
 
-def groups(evidence: Evidence, rules: RuleSet) -> tuple[Group, ...]:
+def groups(evidence: Evidence | SystemEvidence, rules: RuleSet) -> tuple[Group, ...]:
     """What was delivered, what is declared and what the tiers ask for, by device and precision."""
-    keys = dict.fromkeys(
-        [(row.device, row.precision) for row in evidence.figures]
-        + [(row.device, row.precision) for row in evidence.verdict.thresholds]
-    )
-    found = (_group(evidence, rules, device, precision) for device, precision in keys)
+    figures = _delivered(evidence)
+    keys = dict.fromkeys([*figures, *((row.device, row.precision) for row in evidence.verdict.thresholds)])
+    several = isinstance(evidence, Evidence) and len(evidence.devices) > 1
+    found = (_group(figures.get(key), evidence.verdict, rules, *key, named=several) for key in keys)
     return tuple(group for group in found if group.bars)
 
 
-def _group(evidence: Evidence, rules: RuleSet, device: str, precision: str) -> Group:
+def _delivered(evidence: Evidence | SystemEvidence) -> dict[tuple[str, str], Estimate | None]:
+    """The figures by device and precision; of a system they are those of all devices at once."""
+    if isinstance(evidence, SystemEvidence):
+        return {(SYSTEM, row.precision): row.estimate for row in evidence.figures}
+    return {(row.device, row.precision): row.estimate for row in evidence.figures}
+
+
+def _group(
+    figure: Estimate | None, verdict: Verdict, rules: RuleSet, device: str, precision: str, *, named: bool
+) -> Group:
     title = printable(precision, limit=20)
-    if len(evidence.devices) > 1:
+    if named:
         title = f"{printable(device, limit=20)} {title}"
     bars = []
-    for figure in evidence.figures:
-        if (figure.device, figure.precision) == (device, precision) and figure.estimate:
-            rate = with_interval(figure.estimate)
-            bars.append(_bar("delivered", tr("delivered: {rate}", rate=rate), figure.estimate))
+    if figure is not None:
+        bars.append(_bar("delivered", tr("delivered: {rate}", rate=with_interval(figure)), figure))
     # The same rate may be typed and stand in a source: these are two bars.
     declared: dict[tuple[float, str], Declaration] = {}
-    for answer in evidence.verdict.declared:
+    for answer in verdict.declared:
         if (answer.device, answer.declared.precision) == (device, precision):
             declared.setdefault(_as_declared(answer.declared), answer.declared)
     limits: dict[float, list[str]] = {}
-    for row in evidence.verdict.thresholds:
+    for row in verdict.thresholds:
         if (row.device, row.precision) == (device, precision):
             limits.setdefault(row.limit, []).append(sentences.title(rules, row.tier))
             if row.declared is not None and row.declared.precision == precision:
@@ -168,7 +188,31 @@ def figure_rows(evidence: Evidence) -> tuple[tuple[Measurement, Delivered], ...]
 # ------------------------------------------------------------------------------------------- the charts
 
 
-def figures(evidence: Evidence, rules: RuleSet) -> str | None:
+def shares(evidence: SystemEvidence) -> tuple[Group, ...]:
+    """Each rank's rate in the common window, by precision."""
+    return tuple(
+        Group(title=printable(figure.precision, limit=20), bars=tuple(_share(figure, each) for each in some))
+        for figure in evidence.figures
+        if (some := figure.shares)
+    )
+
+
+def _share(figure: SystemFigure, share: Share) -> Bar:
+    words = tr(
+        "rank {rank}: {rate}", rank=share.rank, rate=format_rate(share.rate, unit_of(figure.precision))
+    )
+    return _bar("delivered", words, share.rate)
+
+
+def ranks(evidence: SystemEvidence) -> str | None:
+    """Each rank's rate while all were at work, as bars; None where there is no such window."""
+    drawn = shares(evidence)
+    if not drawn:
+        return None
+    return _svg("ranks", _bars(drawn), tr("Each rank's rate while all were at work"), _figures_told(drawn))
+
+
+def figures(evidence: Evidence | SystemEvidence, rules: RuleSet) -> str | None:
     """Delivered, declared and threshold as bars; None where there is nothing of them."""
     drawn = groups(evidence, rules)
     if not drawn:
@@ -176,13 +220,18 @@ def figures(evidence: Evidence, rules: RuleSet) -> str | None:
     return _svg("figures", _bars(drawn), _figures_title(), _figures_told(drawn))
 
 
-def figures_file(evidence: Evidence, rules: RuleSet, number: str, kind: Literal["svg", "png"]) -> bytes:
+def figures_file(
+    evidence: Evidence | SystemEvidence, rules: RuleSet, number: str, kind: Literal["svg", "png"]
+) -> bytes:
     """The chart of the figures by itself, under lines that say what it is from and what that is worth.
 
     Raises CannotMeasure where a picture needs characters that no font of this machine has.
     """
     drawn = groups(evidence, rules)
-    device = printable(", ".join(device.name for device in evidence.devices), limit=48)
+    if isinstance(evidence, SystemEvidence):
+        device = size(evidence)
+    else:
+        device = printable(", ".join(device.name for device in evidence.devices), limit=48)
     heading = [tr("Report {number}", number=number) + f" · {printable(evidence.created)}", device]
     for words in (
         tr(MODES[evidence.mode, evidence.interrupted]),

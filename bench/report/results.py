@@ -14,7 +14,8 @@ from bench.precision import PRECISIONS
 from bench.printable import printable
 from bench.report.csv_cells import harmless
 from bench.report.language import marked, tr
-from bench.terms import Envelope, Evidence, ModelEvidence
+from bench.report.parts import Part, counted
+from bench.terms import Envelope, Evidence, ModelEvidence, SystemEvidence, Verdict
 from bench.units import format_count, format_rate
 
 State = Literal["verified", "unverified", "invalid", "untrusted", "unreadable"]
@@ -29,12 +30,14 @@ _LONGEST_PATH = 4096
 class Row:
     """What evidence says in its own words, or the reason why it cannot be read.
 
-    `figures` holds the best rate of each precision, in op/s; `parameters` the lower and the higher count of
-    a model, nothing where none was counted. `answers` are tiers or items with their answers, `words` every
+    `figures` holds the best rate of each precision, in op/s, of a system that of all devices at once;
+    `devices` are selectors with names, of a system one for each rank in their order, without a name where
+    its part is missing. `parameters` are the lower and the higher count of a model, nothing where none was
+    counted. `answers` are tiers or items with their answers, `words` every
     word of the verdict. `signers` are fingerprints as the file hints at them.
     """
 
-    kind: Literal["run", "parameters", "unknown"]
+    kind: Literal["run", "system", "parameters", "unknown"]
     report: str = ""
     created: str = ""
     mode: str = ""
@@ -132,15 +135,18 @@ def with_same(lines: Sequence[Line]) -> list[Line]:
     return [line if line.path == path else replace(line, same_as=path) for line, path in firsts]
 
 
-def row_of(evidence: Evidence | ModelEvidence, signed: Envelope, number: str) -> Row:
-    """What evidence says, with the report's number."""
+def row_of(
+    evidence: Evidence | ModelEvidence | SystemEvidence,
+    signed: Envelope,
+    number: str,
+    parts: Sequence[Part] = (),
+) -> Row:
+    """What evidence says, with the report's number; of a system its `parts` too."""
     signers = tuple(printable(signature.keyid) for signature in signed.signatures)
     if isinstance(evidence, ModelEvidence):
         return _model_row(evidence, signers, number)
-    verdict = evidence.verdict
-    words: list[str] = [row.word for row in verdict.declared]
-    for threshold in verdict.thresholds:
-        words += [threshold.headline, threshold.declared_word, threshold.delivered_word]
+    if isinstance(evidence, SystemEvidence):
+        return _system_row(evidence, parts, signers, number)
     best: dict[str, float] = {}
     for figure in evidence.figures:
         if figure.estimate is not None:
@@ -156,10 +162,47 @@ def row_of(evidence: Evidence | ModelEvidence, signed: Envelope, number: str) ->
         case="" if evidence.case is None else printable(evidence.case.number),
         devices=tuple((printable(device.selector), printable(device.name)) for device in evidence.devices),
         figures=tuple(best.items()),
-        answers=tuple((printable(row.tier), row.headline) for row in verdict.thresholds),
-        words=tuple(dict.fromkeys(words)),
+        answers=_answers(evidence.verdict),
+        words=_words(evidence.verdict),
         signers=signers,
     )
+
+
+def _system_row(
+    evidence: SystemEvidence, parts: Sequence[Part], signers: tuple[str, ...], number: str
+) -> Row:
+    return Row(
+        kind="system",
+        report=number,
+        created=printable(evidence.created),
+        mode=evidence.mode,
+        interrupted=evidence.interrupted,
+        assurance=printable(evidence.assurance),
+        case="" if evidence.case is None else printable(evidence.case.number),
+        devices=tuple(
+            (printable(member.device), "" if part.device is None else printable(part.device.name))
+            for member, part in zip(evidence.members, parts, strict=True)
+        ),
+        figures=tuple(
+            (printable(figure.precision), figure.estimate.value)
+            for figure in evidence.figures
+            if figure.estimate is not None
+        ),
+        answers=_answers(evidence.verdict),
+        words=_words(evidence.verdict),
+        signers=signers,
+    )
+
+
+def _answers(verdict: Verdict) -> tuple[tuple[str, str], ...]:
+    return tuple((printable(row.tier), row.headline) for row in verdict.thresholds)
+
+
+def _words(verdict: Verdict) -> tuple[str, ...]:
+    words: list[str] = [row.word for row in verdict.declared]
+    for threshold in verdict.thresholds:
+        words += [threshold.headline, threshold.declared_word, threshold.delivered_word]
+    return tuple(dict.fromkeys(words))
 
 
 def _model_row(evidence: ModelEvidence, signers: tuple[str, ...], number: str) -> Row:
@@ -213,7 +256,7 @@ def cells(line: Line) -> list[str]:
         row.created,
         state_words(line),
         _kind(row),
-        ", ".join(f"{selector}: {name}" for selector, name in row.devices),
+        _devices(row),
         line.reason if line.refused else _figures(row),
         ", ".join(f"{name}: {answer}" for name, answer in row.answers),
         _level(line),
@@ -281,7 +324,16 @@ def _kind(row: Row) -> str:
         return tr("parameters")
     if row.mode == "quick":
         return tr("smoke test, interrupted") if row.interrupted else tr("smoke test")
+    if row.kind == "system":
+        return tr("system, interrupted") if row.interrupted else tr("system")
     return tr("run, interrupted") if row.interrupted else tr("run")
+
+
+def _devices(row: Row) -> str:
+    """Each device, of a system each kind of them with its number: it may have many."""
+    if row.kind == "system":
+        return counted(name or "?" for _, name in row.devices)
+    return ", ".join(f"{selector}: {name}" for selector, name in row.devices)
 
 
 def _figures(row: Row) -> str:

@@ -4,6 +4,7 @@ The tables are English, as the catalogues' keys; the functions say them in the l
 without a sentence is shown as it is with its numbers; a test sees to it that there is none.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
@@ -200,6 +201,26 @@ FINDINGS: Mapping[str, str] = {
         "The files hold not as many experts as the configuration states: active parameters are not told."
     ),
     "cpu-not-npu": marked("A processor reached {limit}; that says nothing about an NPU."),
+    # a GPU's
+    "not-supported-by-architecture": marked("Not measured, the architecture lacks it: {detail}"),
+    "row-throttled": marked(
+        "The GPU was held back at {share} of the readings in this row's windows (NVML's reasons: {reasons})."
+    ),
+    "identity-differs": marked(
+        "It bears the name {name}, but its {fact} is {got}, expected {expected}: no profile is used."
+    ),
+    "identity-not-whole": marked("It matches its profile by name; {facts} could not be read."),
+    # a system's
+    "rank-missing": marked("Its part is missing, on machine {node}: {why}. The system has no figure."),
+    "rank-cut-off": marked(
+        "It was cut off, on machine {node}: {why}. Its part holds what it had measured by then."
+    ),
+    "ranks-share-cores": marked(
+        "The ranks on machine {node} used {used} cores together, and it has {cores}: some ran on the same."
+    ),
+    "declared-is-sum": marked(
+        "The declared figure is the sum of {devices} devices' data sheets; the rule does not speak of a sum."
+    ),
 }
 
 # Reasons beside a word of the verdict, or beside a row that does not count.
@@ -221,6 +242,9 @@ REASONS: Mapping[str, str] = {
     "quota-below-affinity": marked(
         "a quota lets the work move among more CPUs than the clock was measured on"
     ),
+    "window-clock-refused": marked("the GPU's clock could not be read"),
+    "clock-sampled": marked("the clock is one late reading of a sensor; this ceiling accuses nobody"),
+    "multiprocessors-unknown": marked("the number of multiprocessors could not be read"),
     "chain-refused": marked("the chain of dependent multiplications cannot be run"),
     "not-installed": marked("numba is not installed: pip install 'compute-evidence[clock]'"),
     "no-windows": marked("no window was counted"),
@@ -250,6 +274,16 @@ REASONS: Mapping[str, str] = {
     "kind-not-named": marked("the rule names another kind of device"),
     "quick": marked("smoke test, decides nothing"),
     "assurance-below-minimum": marked("rule set asks for a higher assurance level"),
+    # why a system has no figure
+    "rank-missing": marked("a rank's part is missing"),
+    "rank-without-figure": marked("a rank has no figure in this precision"),
+    "no-common-window": marked("the ranks share no window"),
+    "too-few-samples": marked("too few samples in the window that all share"),
+    "clocks-disagree": marked("clocks disagree"),
+    "rank-above-ceiling": marked("a rank's figure is above what its device can do"),
+    # why a rank has no part, or a part that was cut off
+    "rank-lost": marked("it gave no sign of life"),
+    "report-not-received": marked("its report did not arrive"),
     # why parameters are in doubt
     "packed-width-open": marked("packed, and the bits of a weight are not told"),
     "integers-unexplained": marked("integers in matrices that no scheme explains"),
@@ -302,6 +336,9 @@ DOES_NOT_SHOW: Mapping[str, str] = {
     ),
     "time-by-own-clock": marked("the rate on any clock but the machine's own"),
     "case-is-stated": marked("what the case says: it was stated by whoever ran it, and not measured"),
+    # a system
+    "ranks-vouched-by-rank-0": marked("who the other ranks are: rank 0 alone speaks for their keys"),
+    "offsets-by-network": marked("how far apart the machines' clocks are on any word but their own"),
     # a count of parameters
     "weights-not-judged": marked(
         "that the weights were trained or are of use: noise cannot be told from training"
@@ -374,6 +411,7 @@ STEPS: Mapping[str, str] = {
     ),
     "decoded": marked("compute evidence, format {format}, made {created}"),
     "decoded-model": marked("count of a model's parameters, format {format}, made {created}"),
+    "decoded-system": marked("compute evidence of a system, format {format}, made {created}"),
     "rules-and-names": marked(
         "rule set {rules} and table of tensor names are the shipped ones; status: {status}"
     ),
@@ -402,7 +440,12 @@ STEPS: Mapping[str, str] = {
         "ledger here, so that a second use would not be seen"
     ),
     "recomputed": marked("counts and figures of {rows} rows follow from {samples} samples"),
+    "recomputed-system": marked(
+        "the reports of {ranks} of {of} ranks verified by themselves; the figures of all at once follow from "
+        "their {samples} samples"
+    ),
     "no-openings": marked("no outputs opened"),
+    "opened-ranks": marked("opened rows of outputs computed anew for {ranks} of {of} ranks"),
     "none-opened": marked("no outputs could be opened of {of} rows behind figures"),
     "opened": marked(
         "{opened} rows of outputs computed anew for {rows} of {of} figures: leaving out {left_out} of the "
@@ -424,6 +467,13 @@ UNAVAILABLE: Mapping[str, str] = {
     ),
     "no-device": marked("the driver sees no GPU"),
     "gpu-lost": marked("the GPU does not answer"),
+    "no-torch": marked("torch is not installed"),
+    "torch-without-cuda": marked("this torch is built without support for the GPU"),
+    "torch-fails": marked("torch cannot look at the GPUs"),
+    "not-visible": marked("hidden by CUDA_VISIBLE_DEVICES"),
+    "in-mig-mode": marked("the GPU is in MIG mode and has no instance"),
+    "order-not-known": marked("the order in which CUDA counts the GPUs is not told"),
+    "not-listed": marked("the driver has it, CUDA does not list it"),
     "not-permitted": marked("this user may not ask"),
     "not-supported": marked("NVIDIA's management library does not support the question"),
     "old-driver": marked("the NVIDIA driver is too old for the question"),
@@ -458,6 +508,10 @@ ABSENT: Mapping[str, str] = {
     "not-told": marked("the system does not say"),
     "not-supported": marked("the device does not support the question"),
     "not-installed": marked("the package is not installed"),
+    "not-nvidia": marked("asked of NVIDIA's GPUs only"),
+    "order-not-known": marked("the order in which CUDA counts the GPUs is not told"),
+    "whole-gpu": marked("counted for the whole GPU only"),
+    "counter-fell": marked("the counter began again"),
     "old-driver": marked("the driver is too old for the question"),
     "gpu-lost": marked("the GPU does not answer"),
     "nvml-error": marked("NVIDIA's management library failed"),
@@ -514,7 +568,9 @@ SUBJECTS: Mapping[str, str] = {
     "machine": marked("machine"),
     "model": marked("model"),
     "files": marked("files"),
+    "system": marked("system"),
 }
+_RANK = re.compile("rank ([0-9]+)")
 
 # What bounds a row's rate, and by which figure a rule decides.
 BOUNDS: Mapping[str, str] = {"compute": marked("compute"), "memory": marked("memory")}
@@ -536,7 +592,8 @@ def finding(found: Finding) -> str:
 
 
 def subject(name: str) -> str:
-    return _said(SUBJECTS, name)
+    rank = _RANK.fullmatch(name)
+    return _said(SUBJECTS, name) if rank is None else tr("rank {rank}", rank=rank[1])
 
 
 def reason(code: str) -> str:
@@ -658,6 +715,8 @@ def _said(table: Mapping[str, str], code: str) -> str:
 def _shown(name: str, value: Scalar) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         # The status is a rule set's own words, which the catalogues have.
+        if name == "why":
+            return reason(str(value))
         return tr(str(value)) if name == "status" and value else str(value)
     if name in _RATES:
         number, prefix = scaled(value, "TOPS")

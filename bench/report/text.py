@@ -53,11 +53,11 @@ _WIDE_ENOUGH = 100
 def report(console: Console, evidence: Evidence, rules: RuleSet, number: str) -> None:
     """Everything a reader of the terminal needs, from verified values only."""
     _head(console, evidence, number)
-    _verdict(console, evidence, rules)
-    _case(console, evidence.case)
+    answers(console, evidence.verdict, rules, one_device=len(evidence.devices) == 1)
+    stated(console, evidence.case)
     _rows(console, evidence)
-    _thresholds(console, evidence.verdict, rules)
-    _declared(console, evidence)
+    tiers(console, evidence.verdict, rules)
+    declared_table(console, evidence.verdict)
     beside(console, evidence)
     findings(console, evidence.verdict.findings)
     heading = tr(
@@ -124,9 +124,12 @@ def _head(console: Console, evidence: Evidence, number: str) -> None:
     console.print()
 
 
-def _verdict(console: Console, evidence: Evidence, rules: RuleSet) -> None:
-    """The answer to each tier, the figures that it is about, and what was delivered drawn against them."""
-    if not evidence.verdict.thresholds:
+def answers(console: Console, verdict: Verdict, rules: RuleSet, *, one_device: bool) -> None:
+    """The answer to each tier, the figures that it is about, and what was delivered drawn against them.
+
+    The device is named where there is not `one_device` alone.
+    """
+    if not verdict.thresholds:
         return
     heading = tr(
         "Verdict on {rules}, by the {which} figure",
@@ -135,9 +138,9 @@ def _verdict(console: Console, evidence: Evidence, rules: RuleSet) -> None:
     )
     console.print(heading, style="bold")
     shapes = bars.glyphs(console.encoding)
-    for row in evidence.verdict.thresholds:
+    for row in verdict.thresholds:
         # One device was named above, and its name would not fit.
-        tier = sentences.title(rules, row.tier) if len(evidence.devices) == 1 else _tier(rules, row)
+        tier = sentences.title(rules, row.tier) if one_device else _tier(rules, row)
         reason = row.declared_reason if rules.decided_by == "declared" else row.delivered_reason
         answer = tr(
             "{answer}: {tier}, {threshold}",
@@ -176,15 +179,16 @@ def _drawn(console: Console, row: Threshold, shapes: bars.Glyphs, colour: str) -
     console.print(f"  {bars.bar(*rates, _BAR, shapes)} {scale}", style=colour)
 
 
-def _case(console: Console, stated: Case | None) -> None:
-    if stated is None:
+def stated(console: Console, about: Case | None) -> None:
+    """What is stated about the visit, where anything is."""
+    if about is None:
         return
     console.print(tr("Stated about the visit (not measured)"), style="bold")
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column()
     # Chinese has no spaces to wrap at: what is too long is broken, and never cut.
     table.add_column(overflow="fold")
-    for label, value in case.lines(stated):
+    for label, value in case.lines(about):
         table.add_row(label, printable(value, limit=_LONGEST_STATED))
     console.print(table)
     console.print()
@@ -197,6 +201,9 @@ def device_line(device: Device) -> str:
     threads = device.fact("threads-usable")
     if threads is not None:
         parts.append(tr("{threads} threads usable", threads=threads))
+    multiprocessors = device.fact("sm-count")
+    if multiprocessors is not None:
+        parts.append(tr("{number} SMs", number=multiprocessors))
     if device.fact("hypervisor") is True:
         parts.append(tr("in a virtual machine"))
     return listed(parts)
@@ -248,7 +255,7 @@ def _share(row: Delivered) -> str:
     return percent(row.estimate.value / row.ceiling) if row.estimate and row.ceiling else tr("unknown")
 
 
-def _thresholds(console: Console, verdict: Verdict, rules: RuleSet) -> None:
+def tiers(console: Console, verdict: Verdict, rules: RuleSet) -> None:
     """Both answers of each tier, side by side, and the one that the rule goes by; then in a sentence each."""
     decided_by = sentences.decided_by(rules.decided_by)
     heading = tr("Tiers of {rules}, decided by the {which} figure", rules=rules.id, which=decided_by)
@@ -279,7 +286,7 @@ def _thresholds(console: Console, verdict: Verdict, rules: RuleSet) -> None:
 
 def _tier(rules: RuleSet, row: Threshold) -> str:
     """The tier and the device that it is about."""
-    return f"{sentences.title(rules, row.tier)} ({printable(row.device)})"
+    return f"{sentences.title(rules, row.tier)} ({sentences.subject(row.device)})"
 
 
 def _answer(rate: str | None, word: str, reason: str | None, notes: dict[str, str]) -> str:
@@ -372,18 +379,19 @@ def _tera(estimate: Estimate | None) -> str:
     return f"{estimate.value / TERA:.{places}f} ± {half:.{places}f}"
 
 
-def _declared(console: Console, evidence: Evidence) -> None:
-    if not evidence.verdict.declared:
+def declared_table(console: Console, verdict: Verdict) -> None:
+    """Each declared figure beside what was delivered, where any is."""
+    if not verdict.declared:
         return
     console.print(tr("Declared and delivered:"), style="bold")
     right = (">" + tr(name) for name in (marked("declared"), marked("delivered"), marked("share")))
     table = plain(tr("device"), tr("precision"), *right, tr("reference"), tr("answer"))
-    for row in evidence.verdict.declared:
+    for row in verdict.declared:
         word = sentences.answer(row.word)
         if row.reason:
             word = f"{word} ({sentences.reason(row.reason)})"
         table.add_row(
-            printable(row.device),
+            sentences.subject(row.device),
             printable(row.declared.precision),
             declared_rate(row.declared),
             with_interval(row.delivered) if row.delivered else tr("none"),
@@ -392,6 +400,6 @@ def _declared(console: Console, evidence: Evidence) -> None:
             word,
         )
     console.print(table)
-    for words in sentences.comparable(evidence.verdict.declared):
+    for words in sentences.comparable(verdict.declared):
         console.print(words)
     console.print()

@@ -16,6 +16,7 @@ from program import TOP
 
 from bench import terms
 from bench.evidence import steps, verify_run
+from bench.judge import system
 from bench.judge.assurance import does_not_show
 from bench.parameters import conclusion
 from bench.report import sentences
@@ -56,6 +57,17 @@ ARITHMETIC = {
 NO_CODES = {
     *("channels-last", "row-major", "logical-cpus", "threads-usable", "threads-affinity", "instruction-sets"),
     *("cert-authority", "valid-after", "valid-before", "ssh-ed25519", "ecdsa-sha2-nistp256"),
+    *(
+        "mm-f32",
+        "compute-capability",
+        "energy-cuda",
+        "gcn-arch",
+        "gpu-uuid",
+        "l2-bytes",
+        "memory-bytes",
+        "sm-count",
+    ),
+    *("triton-globaltimer", "nvml-sm-clock", "amdsmi-gfx-clock"),
     *("compute-evidence", "utf-8", "utf-8-sig", "tw-ai-hardware-2024", "cores-usable", "energy-package"),
     *(
         "cpu-family",
@@ -167,7 +179,7 @@ def results(value: ast.expr | None) -> set[str]:
 
 
 def nvml_reasons() -> set[str]:
-    from bench.devices.cuda import REASONS
+    from bench.devices.nvml import REASONS
 
     return {*REASONS.values()}
 
@@ -204,7 +216,7 @@ def reason_codes() -> set[str]:
         *("reason", "declared_reason", "delivered_reason", "ceiling_reason"),
         *("roof_reason", "energy_reason"),
     }
-    found = clock_codes() | doubt_codes() | admission_codes()
+    found = clock_codes() | doubt_codes() | admission_codes() | system_codes()
     for room in ("verdict", "delivered", "rows", "ceiling", "energy", "admission"):
         found |= returned(f"bench/judge/{room}.py")
     for name in ("Delivered", "Figure", "BorneOut", "Threshold", "Consumed"):
@@ -212,6 +224,13 @@ def reason_codes() -> set[str]:
             for word in keywords:
                 found |= results(keyword(call, word))
     return found
+
+
+def system_codes() -> set[str]:
+    """Why a system has no figure, and why a rank's part is missing or cut off."""
+    judged = "bench/judge/system.py"
+    of_ranks = argument("_left_by", 1, "bench/fleet/meeting.py")
+    return argument("_without", 1, judged) | results_of("_held", judged) | of_ranks
 
 
 def clock_codes() -> set[str]:
@@ -245,7 +264,9 @@ def unavailable_codes() -> set[str]:
     return (
         argument("Unavailable", 1, "bench/devices")
         | argument("_none", 0, "bench/devices")
-        | results_of("_reason", "bench/devices/cuda.py")
+        | (argument("none", 0, "bench/devices") - {"not-nvidia"})
+        | argument("_refused", 1, "bench/devices/cuda.py")
+        | results_of("reason", "bench/devices/nvml.py")
         | nvml_reasons()
     )
 
@@ -261,8 +282,10 @@ def results_of(function: str, inside: str) -> set[str]:
 
 
 def fact_codes() -> set[str]:
-    found = argument("absent", 2, "bench/devices") | results_of("_reason", "bench/devices/cuda.py")
-    found |= nvml_reasons()
+    found = argument("absent", 2, "bench/devices") | results_of("reason", "bench/devices/nvml.py")
+    found |= (
+        nvml_reasons() | argument("Refused", 0, "bench/devices") | returned("bench/devices/cuda_telemetry.py")
+    )
     for room in ("bench/devices", "bench/evidence"):
         for call in calls("Fact", room):
             found |= results(keyword(call, "reason"))
@@ -278,6 +301,8 @@ def step_codes() -> set[str]:
         for node in ast.walk(SOURCES[f"bench/evidence/{file}.py"]):
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("code", "known", "kind"):
                 chosen |= results(node.value)
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
+                chosen |= texts(node.value) if ast.unparse(node.targets[0]) == "kinds" else set()
     of_models = argument("_step", 1, "bench/evidence/verify_model.py")
     read = {f"model-read-{covers}" for covers in ("full", "sampled")}
     return argument("Step", 1) | signed | chosen | of_models | read | {verify_run.NOT_GIVEN}
@@ -303,12 +328,24 @@ def limit_codes() -> set[str]:
     )
     asked = terms.Digest(name="challenge", sha256="")
     return {
+        *system_limits(),
         *does_not_show(None, [figure], [], with_case=True, external=True),
-        *does_not_show(asked, [figure], [opening], with_case=False),
+        *does_not_show(asked, [figure], [opening], with_case=False, external=False),
         verify_run.NOT_GIVEN,
         *conclusion.does_not_show(None),
         *conclusion.does_not_show(a_model()),
     }
+
+
+def system_limits() -> set[str]:
+    """What a system's report does not show beyond its ranks', where these are on two machines."""
+    ranks = [
+        terms.Member(
+            rank=node, node=node, device="cpu", key="", report=None, exchanges=(), reason="rank-lost"
+        )
+        for node in range(2)
+    ]
+    return {*system._does_not_show([system.Part(member=member, evidence=None) for member in ranks])}
 
 
 def a_model() -> terms.Model:

@@ -256,7 +256,7 @@ def test_a_run_under_a_challenge_is_verified_against_it(rules: str | None, optio
         time=None,
         sustain=None,
     )
-    assert run._verifying(Path("a.json"), typed) == f"bench verify a.json{options}"
+    assert run.verifying(Path("a.json"), typed) == f"bench verify a.json{options}"
 
 
 def test_a_name_with_a_command_in_it_is_quoted_wherever_a_command_is_printed(
