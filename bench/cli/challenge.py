@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bench.evidence.keys import SigningKey
     from bench.evidence.ledger import Entry
     from bench.evidence.steps import Request
-    from bench.terms import Challenge, Evidence
+    from bench.terms import Challenge, Evidence, SystemEvidence
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -363,7 +363,7 @@ def close(
     """
     from bench.cli.verify import By, follow
     from bench.evidence import ledger
-    from bench.terms import Evidence
+    from bench.terms import Evidence, SystemEvidence
 
     by = By(
         trust_file=trust_file,
@@ -378,7 +378,7 @@ def close(
     try:
         entry = _posed_here(_nonce(file, request))
         found = follow(file, replace(request, challenge=ledger.posed(entry)), lambda _step: None)
-        assert isinstance(found.evidence, Evidence)
+        assert isinstance(found.evidence, Evidence | SystemEvidence)
         assert found.envelope is not None
         _require_a1(entry, found.evidence)
         report = hashlib.sha256(found.envelope.payload).hexdigest()
@@ -391,7 +391,7 @@ def close(
     say(f"{what}, assurance {found.evidence.assurance}{smoke}")
 
 
-def _require_a1(entry: "Entry", evidence: "Evidence") -> None:
+def _require_a1(entry: "Entry", evidence: "Evidence | SystemEvidence") -> None:
     """A report that opened nothing, or has no figure, leaves the challenge to a better one."""
     if evidence.assurance == "A0":
         raise ChallengeRefused(
@@ -405,7 +405,7 @@ def _nonce(file: Path, request: "Request") -> str:
     from bench.evidence import statement
     from bench.evidence.steps import Verified
     from bench.evidence.verify import verify
-    from bench.terms import Evidence
+    from bench.terms import Evidence, SystemEvidence
 
     found = Verified()
     for step in verify(file, request, found):
@@ -413,7 +413,7 @@ def _nonce(file: Path, request: "Request") -> str:
             break
     assert found.envelope is not None
     evidence = statement.parse(found.envelope.payload)
-    if not isinstance(evidence, Evidence) or evidence.challenge is None:
+    if not isinstance(evidence, Evidence | SystemEvidence) or evidence.challenge is None:
         raise ChallengeRefused(
             "the report answers no challenge. It was to be made with bench run --challenge."
         )

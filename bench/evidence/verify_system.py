@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bench.errors import EvidenceInvalid
-from bench.evidence import envelope, harness, keys, statement, verify_run
+from bench.evidence import envelope, harness, keys, soundness, statement, verify_run
 from bench.evidence.steps import Request, Step, Verified, age_days, computable, require_limits, rules_of
 from bench.judge import system
 from bench.judge.system import Part
 from bench.judge.verdict import METHODS
+from bench.measure.together import Timebase
 from bench.printable import printable
 from bench.terms import Evidence, Exchange, Member, Rank, RuleSet, Scalar, SystemEvidence
 
@@ -106,6 +107,8 @@ def _require_sound(evidence: SystemEvidence, parts: Sequence[Part]) -> None:
         if part.evidence is not None:
             _require_same_run(evidence, part, part.evidence, len(parts))
     _require(parts[0].evidence is not None, "rank 0 wrote it, and its own report is missing")
+    _require_alike([part.evidence for part in parts if part.evidence is not None])
+    _require_alone(parts)
     whole = all(part.evidence is not None and not part.evidence.interrupted for part in parts)
     _require(whole != evidence.interrupted, "it does not say whether each rank went through to its end")
     kinds = {
@@ -126,6 +129,43 @@ def _require_same_run(evidence: SystemEvidence, part: Part, report: Evidence, ra
     differing = [key for key in same if getattr(report, key) != getattr(evidence, key)]
     _require(not differing, f"{name}: its report is of another run: {', '.join(differing)}")
     _require(not report.claims, f"{name}: a claim is about the system, and stands in one rank's report")
+
+
+def _require_alike(reports: Sequence[Evidence]) -> None:
+    """All ranks were asked for the same, by the same program, and held their rows for the same time."""
+    for what in (
+        lambda report: report.asked,
+        lambda report: report.schedule.hold_ns,
+        lambda report: (report.harness.version, report.harness.files),
+    ):
+        _require(all(what(report) == what(reports[0]) for report in reports), "its ranks ran differently")
+
+
+def _require_alone(parts: Sequence[Part]) -> None:
+    """Where one rank says that it was measured alone, no other one has a sample at that time."""
+    placed = [(part, part.evidence, part.base) for part in parts]
+    known = [(part, report, base) for part, report, base in placed if report is not None and base is not None]
+    for one, report, base in known:
+        lonely = [visit for m in report.measurements if (visit := m.alone) is not None]
+        samples = [sample for visit in lonely for sample in (*visit.settle, *visit.samples)]
+        if not samples:
+            continue
+        begin, end = base(samples[0].start_ns), base(samples[-1].start_ns + samples[-1].host_ns)
+        others = (other for other in known if other[0] is not one)
+        _require(
+            not any(_works_within(other, theirs, begin, end) for _, other, theirs in others),
+            f"rank {one.member.rank}: it was not alone when it says so",
+        )
+
+
+def _works_within(report: Evidence, base: Timebase, begin: float, end: float) -> bool:
+    """Whether it has a sample in that time, by more than clocks may err."""
+    free = base.uncertainty_ns
+    return any(
+        base(sample.start_ns + sample.host_ns) > begin + free and base(sample.start_ns) < end - free
+        for measurement in report.measurements
+        for sample in soundness.samples(measurement)
+    )
 
 
 def _require_exchanges(member: Member) -> None:
