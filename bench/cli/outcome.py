@@ -9,7 +9,6 @@ from typing import Any
 
 from bench.cli.consoles import complain, encodable, say
 from bench.errors import NOT_MET, Interrupted
-from bench.evidence import parts
 from bench.evidence.codec import encode
 from bench.evidence.envelope import report_number
 from bench.judge.catalog import ASSURANCE_LEVELS
@@ -63,6 +62,9 @@ def _system_summary(
 
 def _member(member: Member) -> dict[str, Any]:
     """A rank with its report's number in the report's place."""
+    # Slow to import, and few files are of systems.
+    from bench.evidence import parts
+
     number = None if member.report is None else parts.report_number(member.report)
     return {**encode(member), "report": number}
 

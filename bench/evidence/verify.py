@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from bench.evidence import envelope, statement, store, timestamp, trust, verify_run, verify_system
+from bench.evidence import envelope, statement, store, timestamp, trust, verify_run
 from bench.evidence.steps import Request, Step, Verified
 from bench.evidence.timestamp import Stamped, Unchecked
 from bench.evidence.trust import SELF
@@ -41,11 +41,13 @@ def verify(path: Path, request: Request, found: Verified) -> Iterator[Step]:
         number=3, code=kinds[type(evidence)], values={"format": evidence.format, "created": evidence.created}
     )
     if isinstance(evidence, ModelEvidence):
-        # The readers of models take a twentieth of a second to import, which no run needs.
+        # What only models and systems need takes a twentieth of a second to import.
         from bench.evidence import verify_model
 
         yield from verify_model.steps(evidence, request, found)
     elif isinstance(evidence, SystemEvidence):
+        from bench.evidence import verify_system
+
         yield from verify_system.steps(evidence, request, found)
     else:
         yield from verify_run.steps(evidence, request, found)

@@ -12,7 +12,7 @@ from bench.printable import printable
 from bench.report import sentences
 from bench.report.language import listed, marked, tr
 from bench.report.opened import opened
-from bench.terms import Condition, Delivered, Energy, Evidence, Through, Transfer, Trial
+from bench.terms import Condition, Delivered, Energy, Evidence, Sensor, Through, Transfer, Trial
 from bench.units import NS_PER_S, format_bytes, format_rate, format_seconds
 
 
@@ -339,7 +339,8 @@ def _load(evidence: Evidence) -> Iterator[str]:
 
 def _sensors(evidence: Evidence) -> Iterator[str]:
     """What was read while the run went on, and why the rest was not."""
-    sensors = evidence.telemetry.sensors
+    told = evidence.telemetry.sensors
+    sensors = [sensor for sensor in told if not _is_gpus(sensor)]
     frequencies = [level.value for sensor in sensors if sensor.unit == "Hz" for level in sensor.levels]
     if frequencies:
         low, high = (f"{each(frequencies) / 1e9:.2f}" for each in (min, max))
@@ -359,12 +360,27 @@ def _sensors(evidence: Evidence) -> Iterator[str]:
     if heat:
         low, high = (f"{each(heat) / 1000:.0f}" for each in (min, max))
         yield tr("temperature: {low} to {high} °C", low=low, high=high)
+    for sensor in told:
+        if _is_gpus(sensor) and sensor.unit in _GPU_UNITS and sensor.levels:
+            unit, scale = _GPU_UNITS[sensor.unit]
+            low, high = (f"{each(level.value for level in sensor.levels) / scale:.4g}" for each in (min, max))
+            name = printable(sensor.name)
+            yield tr("{sensor}: {low} to {high} {unit}", sensor=name, low=low, high=high, unit=unit)
     missing: dict[str, list[str]] = {}
-    for sensor in sensors:
+    for sensor in told:
         if sensor.reason:
             missing.setdefault(sensor.reason, []).append(printable(sensor.name))
     for reason, names in missing.items():
         yield tr("not read: {names}: {reason}", names=listed(names), reason=sentences.absent(reason))
+
+
+# What a GPU's own sensors say, and in which unit it is told.
+_GPU_UNITS = {"Hz": ("GHz", 1e9), "mdegC": ("°C", 1e3), "percent": ("%", 1)}
+
+
+def _is_gpus(sensor: Sensor) -> bool:
+    """Whether it is a GPU's own and not the machine's: its name ends with the device's."""
+    return "-cuda" in sensor.name
 
 
 def _energy(evidence: Evidence) -> Iterator[str]:

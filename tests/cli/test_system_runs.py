@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import Program, environment, free_port, is_gone, one_line, torchrun
+from program import Program, acquainted, environment, free_port, is_gone, one_line, torchrun
 
 from bench.evidence import envelope
 
@@ -63,6 +63,36 @@ sys.exit(run_on_each([cpu, cpu], typed, files, as_json=True, quiet=True))
     assert said.json["members"][1]["rank"] == 1
     assert files_in(bench.folder) == ["each.json"]
     assert bench("verify", "each.json").code == 0
+
+
+def test_two_ranks_answer_one_challenge_and_open_their_rows(tmp_path: Path) -> None:
+    auditor, vendor = acquainted(tmp_path)
+    asked, file = tmp_path / "challenge.json", tmp_path / "answer.json"
+    words = (
+        "challenge",
+        "new",
+        "--precision",
+        "fp64",
+        "--skipped",
+        "10%",
+        "--vendor",
+        "A vendor",
+        "-o",
+        asked,
+    )
+    assert auditor(*words).code == 0
+    said = vendor(
+        *("run", "--quick", "--challenge", asked, "-o", file), launcher=torchrun("--nproc-per-node=2")
+    )
+    assert said.code == 0, said.err
+    verified = auditor("verify", "--challenge", asked, "--require", "A1", file)
+    assert verified.code == 0, verified.out + verified.err
+    assert "A1" in verified.out.splitlines()[-1]
+    alone = auditor("verify", "--require", "A1", file)
+    assert alone.code == 1
+    closed = auditor("challenge", "close", file)
+    assert closed.code == 0, closed.err
+    assert "is now used up by report" in closed.out
 
 
 # -------------------------------------------------------------------------------- ranks that are killed

@@ -238,3 +238,19 @@ def test_no_line_is_longer_than_the_console(evidence: Evidence, width: int) -> N
     found = tuple(condition(name, 1.0) for name in ("zeros", "cold-caches", "one-thread", "other-pool"))
     lines = told(replace(evidence, conditions=found), width).splitlines()
     assert max(map(len, lines)) <= width
+
+
+def test_a_gpus_sensors_are_told_one_by_one_and_not_mixed_with_the_machines(evidence: Evidence) -> None:
+    report = told(
+        with_sensors(
+            evidence,
+            sensor("frequency-cpu0", "Hz", [2_500_000_000, 3_100_000_000]),
+            sensor("sm-clock-cuda0", "Hz", [1_200_000_000, 1_980_000_000]),
+            sensor("utilisation-cuda0", "percent", [97, 100]),
+            sensor("clocks-event-reasons-cuda0", "bits", [4]),
+        )
+    )
+    assert "frequency: 2.50 to 3.10 GHz, as the system tells it" in report
+    assert "sm-clock-cuda0: 1.2 to 1.98 GHz" in report
+    assert "utilisation-cuda0: 97 to 100 %" in report
+    assert "clocks-event-reasons" not in report

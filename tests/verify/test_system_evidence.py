@@ -3,15 +3,19 @@
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from forging import Answer, Forgery, all_verified, changed, sealed, set_at, trusted_key
+from forging import Answer, Change, Forgery, all_verified, changed, sealed, set_at, trusted_key, write
 from program import Made
 
 from bench.evidence import envelope, keys, statement
 from bench.evidence.strict_json import to_bytes
+from bench.evidence.verify_system import read_parts
+from bench.judge import catalog, system
+from bench.terms import Exchange, SystemEvidence
 
 
 def of(made: Made) -> Any:
@@ -107,10 +111,15 @@ def early_answer(predicate: Any) -> None:
     asked["backNs"] = asked["sentNs"] - 1
 
 
-def moved_clock(predicate: Any) -> None:
-    for asked in predicate["members"][1]["exchanges"]:
-        asked["receivedNs"] += 10**6
-        asked["answeredNs"] += 10**6
+def moved_clock(by_ns: int) -> Change:
+    """The second rank's windows moved against the first one's."""
+
+    def move(predicate: Any) -> None:
+        for asked in predicate["members"][1]["exchanges"]:
+            asked["receivedNs"] += by_ns
+            asked["answeredNs"] += by_ns
+
+    return move
 
 
 FORGERIES = [
@@ -132,7 +141,8 @@ FORGERIES = [
         step=6,
         reason="figures in the file",
     ),
-    Forgery(name="a clock moved", change=moved_clock, step=6, reason="figures in the file"),
+    Forgery(name="a clock moved", change=moved_clock(10**6), step=6, reason="figures in the file"),
+    Forgery(name="not alone", change=moved_clock(-4 * 10**9), step=6, reason="it was not alone"),
     Forgery(name="an answer before its question", change=early_answer, step=6, reason="before its question"),
     Forgery(name="ranks swapped", change=swapped, step=6, reason="another rank"),
     Forgery(name="a rank left out", change=lambda p: p["members"].pop(), step=6, reason="2 to 1024 ranks"),
@@ -185,6 +195,7 @@ def faster(predicate: Any) -> None:
 INNER = {
     "a rank's sample shortened": (inner(faster), 6, "rank 1: "),
     "a rank alone among none": (inner(set_at("rank", to=None)), 6, "another rank"),
+    "a rank asked for less": (inner(set_at("asked", to=["int8"])), 6, "ran differently"),
     "a rank's own claim": (
         inner(
             set_at(
@@ -221,3 +232,32 @@ def test_a_window_alone_needs_another_device(made: Made, tmp_path: Path) -> None
 
     code, step, error = all_verified(made, tmp_path, {"alone": changed(made, alone)})["alone"]
     assert (code, step) == (4, 6), error
+
+
+# -------------------------------------------------------------------------------- what is not caught
+
+
+def told_wrong(exchange: Exchange) -> Exchange:
+    ahead_ns = 500_000_000
+    received, answered = exchange.received_ns + ahead_ns, exchange.answered_ns + ahead_ns
+    return replace(exchange, received_ns=received, answered_ns=answered)
+
+
+def test_not_caught_windows_that_were_moved_onto_each_other(two_ranks: Made, tmp_path: Path) -> None:
+    """Rank 0 signs for all clocks: whoever tells one of them wrong has ranks in turn look like all at once.
+
+    Only somebody beside the machines sees which of them work; a wall meter over all of them shows it too.
+    """
+    evidence = statement.parse(two_ranks.payload)
+    assert isinstance(evidence, SystemEvidence)
+    members = tuple(
+        replace(member, exchanges=tuple(map(told_wrong, member.exchanges))) for member in evidence.members
+    )
+    rules = catalog.rules(evidence.rules.name)
+    concluded = system.conclude(read_parts(members), rules, evidence.claims, quick=True)
+    assert concluded.figures != evidence.figures
+    forged = replace(evidence, members=members, figures=concluded.figures, verdict=concluded.verdict)
+    file = write(tmp_path, "moved", sealed(statement.build(forged), trusted_key(two_ranks)))
+    said = two_ranks.bench("verify", "--json", file)
+    assert said.code == 0, said.err
+    assert "time-by-own-clock" in said.json[0]["doesNotShow"]
