@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli import itself, keys_here
+from bench.cli.consoles import complain
 from bench.cli.outcome import naming, print_json, required_met, summary
 from bench.cli.progress import Watcher
 from bench.cli.run import Files, Typed, chosen_devices, make_plan, option, take, verifying
 from bench.cli.signals import Stop, stoppable
 from bench.devices import cpu
 from bench.devices.clock import HostClock
-from bench.errors import BenchError, CannotMeasure, Interrupted, RankLost
+from bench.errors import CannotMeasure, Interrupted, RankLost
 from bench.evidence import envelope, statement
 from bench.evidence.destination import Destination, destination
 from bench.fleet import launch, meeting, system
@@ -52,13 +53,8 @@ def run_on_each(
 def run_as_rank(place: Place, typed: Typed, files: Files, *, as_json: bool, quiet: bool) -> int:
     """Measure this rank's device in step with all others."""
     with stoppable() as stop, meeting.joined(place) as met:
-        try:
-            plan, key, everyone = _prepare(met, typed, files)
-            to = _own_file(met, plan, files)
-        except BenchError as error:
-            if not isinstance(error, RankLost):
-                met.fail(str(error))
-            raise
+        plan, key, everyone = _prepare(met, typed, files)
+        to = _own_file(met, plan, files)
         watcher = Watcher(plan, quiet=quiet or met.rank.number > 0)
         watcher.announce()
         with watcher:
@@ -74,9 +70,14 @@ def run_as_rank(place: Place, typed: Typed, files: Files, *, as_json: bool, quie
             )
             interrupted = system.measure(run, met)
         if met.rank.number > 0:
-            return _leave_to_rank_0(met, to)
-        handed = met.collect(interrupted=interrupted)
-        return _write(met, plan, key, everyone, handed, typed, files, own=to, stop=stop, as_json=as_json)
+            code = _leave_to_rank_0(met, to)
+        else:
+            handed = met.collect(interrupted=interrupted)
+            code = _write(met, plan, key, everyone, handed, typed, files, own=to, stop=stop, as_json=as_json)
+        if run.unread is not None:
+            complain(f"rank {met.rank.number}: {run.unread} What was measured without it is in the evidence.")
+            return run.unread.exit_code
+        return code
 
 
 def _prepare(met: "Meeting", typed: Typed, files: Files) -> "tuple[Plan, SigningKey, list[Joined]]":
@@ -131,8 +132,8 @@ def _leave_to_rank_0(met: "Meeting", own: Destination) -> int:
                 own.partial.unlink()
             return 0
     raise CannotMeasure(
-        f"rank {met.rank.number}: rank 0 has not written the system's file "
-        f"({met.why_ended() or 'it is gone'}). What this rank measured is in {own.partial}."
+        f"rank {met.rank.number}: rank 0 has not written what this rank measured "
+        f"({met.why_ended() or 'it is gone'}). It is in {own.partial}."
     )
 
 
@@ -158,7 +159,7 @@ def _write(
         signed = envelope.sign(statement.build(evidence), envelope.PAYLOAD_TYPE, [key])
         path = _system_file(files).finish(signed, whole=not evidence.interrupted)
     with suppress(RankLost):
-        met.written()
+        met.written([member.rank for member in evidence.members if member.reason is None])
     with suppress(OSError):
         own.partial.unlink()
     why = met.why_ended()

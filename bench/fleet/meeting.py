@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
-from bench.errors import CannotMeasure, RankLost
+from bench.errors import BenchError, CannotMeasure, RankLost
 from bench.fleet.ranks import Place
 from bench.measure.together import offset
 from bench.terms import Exchange, Rank
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 # A sign of life is due each second. One that is missing for so long is a process that was killed, stopped or
 # cut off, or a machine that swaps: what is measured beside that is nothing.
 BEAT_S = 1.0
-LOST_AFTER_S = 10.0
+LOST_AFTER_S = 15.0
 # A rank's thread still shows life when its device hangs. A step of the measuring takes seconds; openings of
 # large outputs take longest.
 HANGS_AFTER_S = 120.0
 # How long ranks wait for one another at the start: the slowest of them imports torch over a network disk.
 JOIN_S = 60.0
 # How long others may take to hand in what they have once a run is interrupted; torchrun kills after 30 s.
-_HAND_IN_S = 15.0
+_HAND_IN_S = 20.0
 _LEAVE_S = 5.0
 _POLL_S = 0.005
 # Questions about the time; the shortest round trips are kept.
@@ -192,17 +192,17 @@ class Meeting:
         report = self._get(saved) if self._check([saved]) else None
         return Handed(report=report, exchanges=(), reason=reason)
 
-    def written(self) -> None:
-        """By rank 0: the system's file is there, and the others' own are no longer needed."""
-        self._set("written", "")
+    def written(self, ranks: Sequence[int]) -> None:
+        """By rank 0: the system's file is there, and holds what these ranks handed in."""
+        self._set("written", json.dumps(list(ranks)))
 
     def is_written(self) -> bool:
-        """Whether rank 0 has written the system's file. Waits until it has, or cannot any more."""
+        """Whether rank 0 has written what this rank handed in. Waits until it has, or cannot any more."""
         while not self._check(["written"]):
-            if 0 in self._lost:
-                return False
+            if 0 in self._lost or self._check(["left/0"]):
+                break
             time.sleep(_POLL_S)
-        return True
+        return self._check(["written"]) and self.rank.number in json.loads(self._get("written"))
 
     def leave(self) -> None:
         """The end. Rank 0 goes last, since the meeting place may be its own."""
@@ -300,7 +300,10 @@ def _line(error: Exception) -> str:
 
 @contextmanager
 def joined(place: Place) -> Iterator[Meeting]:
-    """The meeting with this rank in it. CannotMeasure where the place cannot be reached within a minute."""
+    """The meeting with this rank in it; whatever ends it before its time is told to the others.
+
+    Raises CannotMeasure where the place cannot be reached within a minute.
+    """
     try:
         meeting = Meeting(place=place, _store=_client(place, hosts=place.hosts), _beats=_client(place))
     except RuntimeError as error:
@@ -313,6 +316,12 @@ def joined(place: Place) -> Iterator[Meeting]:
     watching.start()
     try:
         yield meeting
+    except BaseException as error:
+        with suppress(RankLost):
+            meeting.fail(
+                str(error) if isinstance(error, BenchError) else f"it ended ({type(error).__name__})"
+            )
+        raise
     finally:
         with suppress(RankLost):
             meeting.leave()

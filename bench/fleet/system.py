@@ -4,11 +4,12 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.errors import Interrupted, UsageError
+from bench.errors import Interrupted, RankLost, UsageError
 from bench.evidence import envelope, harness, statement
 from bench.evidence.destination import Destination
 from bench.evidence.keys import SigningKey
@@ -33,7 +34,8 @@ class PartDestination(Destination):
 
     def save(self, signed: Envelope) -> None:
         super(PartDestination, self).save(signed)
-        self.meeting.save(envelope.to_json(signed))
+        with suppress(RankLost):
+            self.meeting.save(envelope.to_json(signed))
 
     def finish(self, signed: Envelope, *, whole: bool) -> Path:  # noqa: ARG002
         self.save(signed)
@@ -142,24 +144,18 @@ def _joined(words: str) -> Joined:
 
 
 def measure(run: Run, meeting: Meeting) -> bool:
-    """This rank's own run, handed in whatever became of it; whether it was interrupted.
-
-    A defect goes up, after the others have been told that this rank cannot go on.
-    """
-    interrupted = False
+    """This rank's own run, handed in whatever became of it; whether it was interrupted."""
     try:
         run()
     except Interrupted:
-        interrupted = True
-        if meeting.why_ended() is None:
+        with suppress(RankLost):
             meeting.fail("it was interrupted")
-    except BaseException as error:
-        meeting.fail(f"it ended with an error ({type(error).__name__})")
-        raise
+        return True
     finally:
-        if run.signed is not None:
-            meeting.hand_in(envelope.to_json(run.signed))
-    return interrupted
+        with suppress(RankLost):
+            if run.signed is not None:
+                meeting.hand_in(envelope.to_json(run.signed))
+    return False
 
 
 def assemble(

@@ -109,7 +109,7 @@ def test_what_each_rank_hands_in_arrives_as_it_was(port: int) -> None:
             assert met.is_written()
             return []
         found = [each.report for each in met.collect(interrupted=False)]
-        met.written()
+        met.written([0, 1, 2])
         return found
 
     assert all_at_once(3, port, act)[0] == reports
@@ -125,6 +125,34 @@ def test_a_rank_that_gives_up_ends_the_others_with_its_words(port: int) -> None:
         return str(lost.value)
 
     assert all_at_once(2, port, act)[0] == "rank 1 of 2: unknown device 'cuda:9'"
+
+
+def test_whatever_ends_a_rank_before_its_time_is_told_to_the_others(port: int) -> None:
+    def act(met: Meeting) -> str:
+        if met.rank.number == 1:
+            raise KeyboardInterrupt
+        with pytest.raises(RankLost) as lost:
+            met.meet("here")
+        return str(lost.value)
+
+    def one(number: int) -> str:
+        try:
+            with joined(seat(number, 2, port)) as met:
+                return act(met)
+        except KeyboardInterrupt:
+            return "interrupted"
+
+    with ThreadPoolExecutor(2) as ranks:
+        told = list(ranks.map(one, range(2)))
+    assert told == ["rank 1 of 2: it ended (KeyboardInterrupt)", "interrupted"]
+
+
+def test_nobody_waits_for_a_file_that_rank_0_could_not_write(port: int) -> None:
+    def act(met: Meeting) -> bool | None:
+        met.meet("measured")
+        return met.is_written() if met.rank.number else None
+
+    assert all_at_once(2, port, act) == [None, False]
 
 
 OTHER = """
