@@ -1,7 +1,7 @@
 """What a run will do, as a value: known, checked and refused before the first measurement."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.devices import cpu
 from bench.errors import CannotMeasure, UsageError
@@ -25,7 +25,9 @@ SUSTAIN_LIMIT_S = 60.0
 # All devices of a system hold a precision's best rows at once, and a GPU by itself holds its own: so long.
 HELD_S, QUICK_HELD_S = 15.0, 3.0
 # A GPU has more rows, and each precision is held: so the whole stays under five minutes.
-CUDA_LIMIT_S = 100.0
+CUDA_LIMIT_S = 70.0
+# A launch that takes longer leaves the shortest of its windows too few samples.
+_CUDA_LAUNCH_NS = 20_000_000
 # Bandwidth, diagnoses, imports and checks, which no limit counts.
 _BESIDE_S, _BESIDE_QUICK_S = 20.0, 4.0
 # Shorter than this, five visits to every row have no window left.
@@ -69,7 +71,9 @@ class Plan:
         """
         rows = [row.workload for row in self.rows if row.unavailable is None]
         visits_s = len(rows) * self.schedule.visits * least_visit_ns(self.schedule) / NS_PER_S
-        held = len({(row.device, row.precision) for row in rows}) * self.schedule.hold_ns / NS_PER_S
+        window = stopping.held(self.schedule)
+        hold_ns = self.schedule.hold_ns and self.schedule.hold_ns + window.settle_least_ns
+        held = len({(row.device, row.precision) for row in rows}) * hold_ns / NS_PER_S
         beside = _BESIDE_QUICK_S if self.quick else _BESIDE_S
         return max(self.limit_s, visits_s / (1 - OPENING)) + held + beside
 
@@ -120,13 +124,17 @@ def make(
     held = len({(row.workload.device, row.workload.precision) for row in measurable}) * hold_s
     if limit + held > stopping.LONGEST_S:
         raise _too_long(limit + held)
-    # What the machine can hold is shared evenly; half stays free for the backends' own buffers.
-    _refuse_without_room(measurable, room // 2 // len(measurable))
+    # What can be held is shared evenly; the rest stays free for the backends' own buffers.
+    own = _for_operands(devices, room)
+    _refuse_without_room(measurable, own // len(measurable))
+    paced = schedule(len(measurable), limit, quick=quick, hold_s=hold_s)
+    if any(device.queues_launches for device in devices):
+        paced = replace(paced, launch_most_ns=min(paced.launch_most_ns, _CUDA_LAUNCH_NS))
     return Plan(
         devices=tuple(devices),
         asked=asked,
         rows=tuple(rows),
-        schedule=schedule(len(measurable), limit, quick=quick, hold_s=hold_s),
+        schedule=paced,
         limit_s=limit,
         quick=quick,
         claims=tuple(claims),
@@ -134,8 +142,13 @@ def make(
         challenge=challenge,
         case=case,
         nonce=nonce,
-        room=room // 2,
+        room=own,
     )
+
+
+def _for_operands(devices: Sequence[Device], room: int) -> int:
+    """Half of a machine's memory, since operands are packed and drawn there; of a GPU's own four fifths."""
+    return room * 4 // 5 if any(device.queues_launches for device in devices) else room // 2
 
 
 def _usual_limit_s(devices: Sequence[Device], *, quick: bool, held: bool) -> float:

@@ -99,7 +99,7 @@ def _timing_findings(measurement: Measurement, device: Device, telemetry: Teleme
     if abs(raw - host) > _CLOCKS * host:
         yield finding("failure", "clocks-disagree", host_ns=host, raw_ns=raw)
     yield from _taken_findings(finding, measurement, telemetry, device)
-    yield from _device_clock_findings(finding, visits, device)
+    yield from _device_clock_findings(finding, measurement.counted, device)
     yield from _cpu_time_findings(finding, samples, host, device)
     unsettled = sum(visit.settle_ended == "settle-limit" for visit in visits)
     if 2 * unsettled > len(visits):

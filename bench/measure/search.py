@@ -23,6 +23,8 @@ from bench.workload.kernel import Prepared
 from bench.workload.ladder import Refinement
 
 _LEAST_LAUNCHES = 2
+# CUDA's queue takes about so many launches before it makes the host wait.
+_MOST_QUEUED = 1000
 # So many shapes enter each round of the run-off; its probes are twice as long from round to round.
 RUN_OFF = (4, 3)
 # A row whose best rung is slower than this share of the best rate of its precision so far is not refined:
@@ -125,18 +127,26 @@ def _is_fair(round_: tuple[set[Shape], set[Shape]]) -> bool:
 # ------------------------------------------------------------------------------------------ probing
 
 
-def _probe(prepared: Prepared, clock: Clock, probe_ns: int) -> float:
-    """Nanoseconds of one launch: after one untimed launch, as many as fit the probe's time."""
+def _probe(prepared: Prepared, clock: Clock, probe_ns: int, *, queued: bool) -> float:
+    """Nanoseconds of one launch: after one untimed launch, as many as fit the probe's time.
+
+    A device that queues launches gets all that the rest of the time holds at once: waiting for each would
+    take small shapes tens of percent, and large ones one.
+    """
     prepared.launch(0, real=False)
     prepared.finish()
-    begun, launches = clock.host_ns(), 0
-    while launches < _LEAST_LAUNCHES or clock.host_ns() - begun < probe_ns:
-        prepared.launch((launches + 1) % operands.OFFSETS, real=False)
+    begun, launches, together, spent = clock.host_ns(), 0, 1, 0
+    while launches < _LEAST_LAUNCHES or spent < probe_ns:
+        for _ in range(together):
+            launches += 1
+            prepared.launch(launches % operands.OFFSETS, real=False)
         prepared.finish()
-        launches += 1
-        if launches > _LEAST_LAUNCHES and clock.host_ns() <= begun:
+        spent = clock.host_ns() - begun
+        if launches > _LEAST_LAUNCHES and spent <= 0:
             raise CannotMeasure(f"the host's clock stood still during {launches} launches.")
-    return (clock.host_ns() - begun) / launches
+        if queued and spent > 0:
+            together = min(_MOST_QUEUED, max(1, (probe_ns - spent) * launches // spent))
+    return spent / launches
 
 
 @dataclass(slots=True, kw_only=True)
@@ -160,7 +170,7 @@ class _Search:
     def _rate(self, shape: Shape, probe_ns: int) -> float:
         prepared = rows.prepare(self.row, replace(self.row.workload, shape=shape), real=False)
         try:
-            ns = _probe(prepared, self.clock, probe_ns)
+            ns = _probe(prepared, self.clock, probe_ns, queued=self.row.device.queues_launches)
         finally:
             prepared.close()
         rate = float(f"{opcount.ops(shape) * NS_PER_S / ns:.6g}")

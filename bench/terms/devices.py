@@ -41,6 +41,11 @@ class Device:
         """Whether it is reached by handing ONNX graphs to something else that runs them, unseen."""
         return self.family in ("ort", "runner")
 
+    @property
+    def queues_launches(self) -> bool:
+        """Whether launches are queued, so that waiting for each of them leaves the device idle in between."""
+        return self.family == "cuda"
+
     def fact(self, name: str) -> Scalar | None:
         """The value of the fact called `name`, None when it is absent or was not readable."""
         return next((fact.value for fact in self.facts if fact.name == name), None)

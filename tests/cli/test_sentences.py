@@ -59,6 +59,7 @@ NO_CODES = {
     *("cert-authority", "valid-after", "valid-before", "ssh-ed25519", "ecdsa-sha2-nistp256"),
     *(
         "mm-f32",
+        "memory-free-bytes",
         "compute-capability",
         "energy-cuda",
         "gcn-arch",

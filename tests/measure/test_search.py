@@ -10,6 +10,7 @@ from scripted_device import (
     Launch,
     ScriptedClock,
     ScriptedKernel,
+    ScriptedPrepared,
     at_rate,
     constant,
     row,
@@ -222,6 +223,26 @@ def test_a_probe_is_one_untimed_launch_and_as_many_as_fit_its_time() -> None:
     # A shape alone has nobody to run off against.
     assert len(kernel.launched) == 1 + 4
     assert one.launch_ns == MS / 4
+
+
+def test_a_device_that_queues_launches_gets_the_rest_of_the_probes_time_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Waiting takes as long as a launch: of the probe's 1 ms nine tenths go to launches, and not a half."""
+    finish, waits = ScriptedPrepared.finish, []
+
+    def waiting(prepared: ScriptedPrepared) -> float:
+        waits.append(prepared)
+        prepared.kernel.clock.advance(MS // 40)
+        return finish(prepared)
+
+    monkeypatch.setattr(ScriptedPrepared, "finish", waiting)
+    kernel = scripted(constant(MS // 40))
+    gpu = row(kernel)
+    gpu.device = replace(gpu.device, family="cuda", kind="gpu")
+    run(gpu, kernel)
+    assert len(kernel.launched) >= 1 + 30
+    assert len(waits) <= 6
 
 
 def test_a_launch_longer_than_the_probe_is_timed_twice_at_least() -> None:

@@ -331,3 +331,16 @@ def test_a_single_wrong_code_of_the_probe_is_named_floating_point(counts: dict[s
 def test_integers_of_which_none_was_compared_are_not_named_int8() -> None:
     row = workload(FORMS["int8"], SMALL_GEMM)
     assert accuracy.name_arithmetic(row, check(compared=0)) != "int8"
+
+
+@pytest.mark.parametrize("k", [1024, 4096, 8192])
+@pytest.mark.parametrize("block", [4, 8, 16])
+def test_sums_that_tensor_cores_cut_off_stay_within_the_band_at_every_k(block: int, k: int) -> None:
+    """They err to one side, and so in proportion to K."""
+    random = np.random.default_rng(7)
+    left, right = (other.rounded(random.uniform(-0.5, 0.5, size), 8) for size in ((24, k), (k, 24)))
+    made = other.coarse_sum(left, right, bits=23, block=block, promoted=None)
+    right_one = left @ right
+    error = 1e6 * float(np.sqrt(((made - right_one) ** 2).sum() / (right_one**2).sum()))
+    form = replace(FORMS["bf16"], out="f32")
+    assert error <= accuracy.band(form, k, 5000)[1] < 190
