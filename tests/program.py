@@ -4,11 +4,12 @@ import base64
 import json
 import os
 import re
+import resource
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,3 +187,26 @@ def is_gone(pid: int) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+_IMPORTS = (sys.executable, "-c", "import click, numpy, cryptography.hazmat.primitives.serialization")
+
+
+def in_imports(act: Callable[[], Said]) -> float:
+    """Processor time of a command, in times of what importing its libraries takes, in turn with it.
+
+    The least of a few tries of each: others use the machine too, and slow what runs beside them.
+    """
+    acts, imports = [], []
+    for _ in range(6):
+        imports.append(processor_time(lambda: subprocess.run(_IMPORTS, check=True)))
+        acts.append(processor_time(act))
+    return min(acts) / min(imports)
+
+
+def processor_time(act: Callable[[], object]) -> float:
+    """What the processes that `act` starts and waits for take, in seconds."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    act()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)

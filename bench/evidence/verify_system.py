@@ -106,8 +106,8 @@ def _require_sound(evidence: SystemEvidence, parts: Sequence[Part]) -> None:
         _require_exchanges(part.member)
         if part.evidence is not None:
             _require_same_run(evidence, part, part.evidence, len(parts))
-    _require(parts[0].evidence is not None, "rank 0 wrote it, and its own report is missing")
     _require_alike([part.evidence for part in parts if part.evidence is not None])
+    _require(parts[0].evidence is not None, "rank 0 wrote it, and its own report is missing")
     _require_alone(parts)
     whole = all(part.evidence is not None and not part.evidence.interrupted for part in parts)
     _require(whole != evidence.interrupted, "it does not say whether each rank went through to its end")
@@ -142,7 +142,12 @@ def _require_alike(reports: Sequence[Evidence]) -> None:
 
 
 def _require_alone(parts: Sequence[Part]) -> None:
-    """Where one rank says that it was measured alone, no other one has a sample at that time."""
+    """Rank 0 was measured alone in each row that it held, and no other rank has a sample at that time."""
+    first = parts[0].evidence
+    assert first is not None
+    held = [m for m in first.measurements if m.held is not None and m.ended != "refused"]
+    missing = [printable(m.workload.row) for m in held if m.alone is None]
+    _require(not missing or first.interrupted, f"rank 0: {', '.join(missing)} was not measured alone")
     placed = [(part, part.evidence, part.base) for part in parts]
     known = [(part, report, base) for part, report, base in placed if report is not None and base is not None]
     for one, report, base in known:

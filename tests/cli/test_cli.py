@@ -1,7 +1,6 @@
 """The command line: what it tells before anything runs, what it refuses, and what other programs read."""
 
 import json
-import os
 import re
 import signal
 import stat
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import click
 import pytest
-from program import TOP, Answered, Made, Program, Said, one_line
+from program import TOP, Answered, Made, Program, Said, in_imports, one_line
 
 import bench.cli
 from bench import errors, plan
@@ -156,26 +155,13 @@ def test_verify_imports_neither_backends_nor_plots(made: Made) -> None:
         assert not modules & set(HEAVY)
 
 
-def cheapest(program: Program, *words: str | Path, enough_s: float) -> float:
-    """The least processor time of a few tries: others use the machine too, and slow what runs beside them."""
-    best = float("inf")
-    for _ in range(8):
-        begun = os.times()
-        assert program(*words).code == 0
-        ended = os.times()
-        user, system = (
-            ended.children_user - begun.children_user,
-            ended.children_system - begun.children_system,
-        )
-        best = min(best, user + system)
-        if best < enough_s:
-            break
-    return best
+def test_help_comes_at_once_and_verify_in_little_more_time_than_its_libraries_take(made: Made) -> None:
+    """Half a second, where importing numpy, click and cryptography takes an eighth; 3.4 times that were seen.
 
-
-def test_help_comes_at_once_and_verify_in_half_a_second(made: Made) -> None:
-    assert cheapest(made.bench, "--help", enough_s=0.2) < 0.2
-    assert cheapest(made.bench, "verify", made.file, enough_s=0.5) < 0.5
+    Machines differ, and differ from hour to hour: no time by itself proves anything.
+    """
+    assert in_imports(lambda: made.bench("--help")) < 0.6
+    assert in_imports(lambda: made.bench("verify", made.file)) < 4.5
 
 
 @pytest.fixture

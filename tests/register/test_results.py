@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import re
-import resource
 import shutil
 import signal
 import sqlite3
@@ -23,7 +22,7 @@ import psutil
 import pytest
 from builders import evidence
 from forging import changed, sealed, set_at, write
-from program import Answered, Made, Program, Said, environment, one_line
+from program import Answered, Made, Program, Said, environment, in_imports, one_line
 from rich.cells import cell_len
 
 from bench.evidence import envelope, keys, statement
@@ -505,6 +504,7 @@ def test_numbers_stay_numbers_and_only_other_cells_get_an_apostrophe() -> None:
 def test_ten_thousand_files_are_listed_from_the_index_in_less_than_a_second(
     bench: Program, results: Path
 ) -> None:
+    """A second, where importing numpy, click and cryptography takes a fifth; four times that were seen."""
     one = write(results, "00000", b"{}")
     for number in range(1, 10_000):
         (results / f"{number:05d}.evidence.json").hardlink_to(one)
@@ -522,11 +522,7 @@ def test_ten_thousand_files_are_listed_from_the_index_in_less_than_a_second(
     )
     primed(bench, results, lambda _path: signed)
     assert bench("results", "list").out.count("0123456789ab") == 10_000
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    said = bench("results", "list")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert said.code == 0
-    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 1.0
+    assert in_imports(lambda: bench("results", "list")) < 6
 
 
 @pytest.fixture

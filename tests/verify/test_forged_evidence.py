@@ -189,11 +189,11 @@ def test_a_missing_file_is_a_usage_error(made: Made, tmp_path: Path) -> None:
 
 
 SPELLED_INSIDE = (
-    (b'"format":"5"', b'"format":"5","format":"5"', '"format" stands twice'),
-    (b'"format":"5"', b'"format":"5","Format":"3"', "differ only in case"),
-    (b'"format":"5"', b'"format":"5","extra":1', "unknown keys: extra"),
-    (b'"format":"5",', b"", "missing keys: format"),
-    (b'"format":"5"', b'"format":"6"', 'format "6" is not known'),
+    (b'"format":"6"', b'"format":"6","format":"6"', '"format" stands twice'),
+    (b'"format":"6"', b'"format":"6","Format":"3"', "differ only in case"),
+    (b'"format":"6"', b'"format":"6","extra":1', "unknown keys: extra"),
+    (b'"format":"6",', b"", "missing keys: format"),
+    (b'"format":"6"', b'"format":"7"', 'format "7" is not known'),
     (b'"interrupted":false', b'"interrupted":NaN', "NaN is not a number"),
     (b'"interrupted":false', b'"interrupted":Infinity', "Infinity is not a number"),
     (b'"interrupted":false', b'"interrupted":-Infinity', "-Infinity is not a number"),
@@ -459,7 +459,7 @@ FORGERIES = (
         reason="a device that the evidence does not describe",
     ),
     Forgery(
-        name="kernels of another family", change=_other_family, step=6, reason="no kernel computes it there"
+        name="kernels of another family", change=_other_family, step=4, reason="the device profiles named"
     ),
     Forgery(name="a row dropped", change=delete_at("measurements", -1), step=6, reason=MISSING),
     Forgery(name="the best row dropped everywhere", change=_drop_row_and_its_figure, step=6, reason=MISSING),

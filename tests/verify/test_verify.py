@@ -51,7 +51,7 @@ def test_each_step_says_what_it_found_in_words(made: Made) -> None:
     assert found[1] == f"strict DSSE envelope, report {number_of(made)}, 1 signature(s)"
     assert found[2].startswith("unchanged since it was signed by self (SHA256:")
     assert found[2].endswith("that says nothing about by whom")
-    assert found[3].startswith("compute evidence, format 5, made 20")
+    assert found[3].startswith("compute evidence, format 6, made 20")
     assert "tw-ai-hardware-2024" in found[4]
     assert "consultation 2024; check the regulation in force" in found[4]
     assert found[5] == "no challenge"
